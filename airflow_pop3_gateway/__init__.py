@@ -1,0 +1,19 @@
+"""POP3 mailboxes as a trustworthy data source for Apache Airflow.
+
+The rooms, in the order they may know each other::
+
+    errors  records  config              the words everyone shares
+    pop3/                                the protocol: pure thought, then two ways to wait
+    mail/                                understanding a mail while it streams
+    acks/                                receipts: build, parse, match
+    store/                               what is written where, and in which order
+    gateway/                             the use cases: retrieve, classify, acknowledge, purge
+    hooks/                               an Airflow Connection becomes a site, a client, a relay
+    operators/ sensors/ triggers/        parameters in, one call down
+    cli                                  ``airflow pop3-gateway`` and ``python -m airflow_pop3_gateway``
+    testing/ demo/                       servers and letters to practise on; the tour
+
+Importing this package imports nothing else.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,247 @@
+"""What a user sets, as frozen dataclasses with a JSON form: sites, applications and bounds.
+
+Strategy: configuration travels as one value (a :class:`RemoteSite` and the :class:`Application` it names) from
+the Airflow Connection down to the socket; nothing below ``hooks`` reads a connection, a variable or an option.
+
+Invariant: a value that was constructed is valid; every mode is one word; every bound has a name, a default and a
+reason; secrets stay out of ``repr`` and out of :meth:`RemoteSite.public`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from airflow_pop3_gateway.errors import ConfigurationError
+
+Security = Literal["tls", "starttls", "plain"]
+AcknowledgmentOption = Literal["ack_by_monitor", "ack_by_user", "not_to_ack"]
+ErrorMailDisposal = Literal["leave", "delete", "recover"]
+MultipleAttachments = Literal["recover", "extract"]
+Retention = Literal["delete", "keep"]
+Auth = Literal[
+    "auto",
+    "basic",
+    "apop",
+    "plain",
+    "login",
+    "cram-md5",
+    "scram-sha-1",
+    "scram-sha-256",
+    "scram-sha-1-plus",
+    "scram-sha-256-plus",
+    "xoauth2",
+    "oauthbearer",
+]
+
+DEFAULT_PORT: Mapping[str, int] = {"tls": 995, "starttls": 110, "plain": 110}
+MAX_ALTERNATES = 3  # the Gateway's main address has three backups
+
+
+def one_of(name: str, value: object, words: Any) -> None:
+    """Refuse a mode that is not one of the words of a ``Literal``.
+
+    :raises ConfigurationError: naming the field, the value and the words allowed.
+    """
+    allowed = get_args(words)
+    if value not in allowed:
+        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(allowed)}.", field=name)
+
+
+def at_least(name: str, value: float | None, least: float) -> None:
+    """Refuse a number below its floor; ``None`` means "no bound" and passes.
+
+    :raises ConfigurationError: naming the field, the value and the floor.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < least):
+        raise ConfigurationError(f"{name}={value!r} must be a number of at least {least}.", field=name)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one mail while it is understood; past one of them the mail is quarantined, the batch goes on."""
+
+    header_bytes: int = 1 << 20
+    """Octets of one header block. Real mails stay below 100 KB; Postfix stops at 102,400, Exchange at 262,144."""
+    header_count: int = 2_000
+    """Fields of one header block: a loop of relays that add ``Received`` stops long before."""
+    line_bytes: int = 64 << 20
+    """Octets of one body line. RFC 5322 says 998; real agents send a whole base64 part as one line."""
+    depth: int = 50
+    """Nesting of multiparts and enclosed mails; people forward mails some ten levels deep."""
+    parts: int = 10_000
+    """MIME leaves of one mail; a multipart/digest of a mailing list has some hundreds."""
+    name_bytes: int = 200
+    """Octets of a safe file name: below the 255 of file systems, with room for a counter."""
+    report_bytes: int = 1 << 20
+    """Octets kept of one machine-readable part of a report (RFC 3464, RFC 8098)."""
+    message_bytes: int = 4 << 30
+    """Octets of one mail while it is understood."""
+
+    def __post_init__(self) -> None:
+        for bound in dataclasses.fields(self):
+            at_least(f"limits.{bound.name}", getattr(self, bound.name), 1)
+
+
+@dataclass(frozen=True)
+class Application:
+    """Where and how files are stored (Gateway: *Application*, default ``MAIL``).
+
+    :ivar name: used as a folder below ``files/`` and as FILE_NAME of messages (TYPE=MSG).
+    :ivar extract_file: ``True`` extract, ``False`` keep the whole mail undecoded, ``None`` as the site says.
+    :ivar multiple_attachments: ``recover`` (the Gateway's way) or ``extract`` (one file each); ``None`` as the
+        site says.
+    """
+
+    name: str = "MAIL"
+    extract_file: bool | None = None
+    multiple_attachments: MultipleAttachments | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name or self.name in (".", "..") or not self.name.isprintable():
+            raise ConfigurationError(
+                f"application name {self.name!r} must be a plain word: it becomes a folder name.", field="name"
+            )
+        if self.multiple_attachments is not None:
+            one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
+
+
+@dataclass(frozen=True)
+class LocalSite:
+    """Who we are when we send (Gateway: *Local Site*).
+
+    :ivar mail_address: default From, and the address a receipt is given for.
+    :ivar host_name: what ``Reporting-UA`` and Message-IDs of ours carry; default: the domain of the address.
+    """
+
+    name: str = "local"
+    mail_address: str = ""
+    host_name: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The name our identifiers end in."""
+        return self.host_name or self.mail_address.rpartition("@")[2] or "localhost"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens: ``host`` (name, IPv4 or IPv6 without brackets) and TCP ``port``."""
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if not self.host or any(character.isspace() for character in self.host):
+            raise ConfigurationError(f"host {self.host!r} is not a host name.", field="host")
+        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 < self.port < 65536:
+            raise ConfigurationError(f"port {self.port!r} is not a TCP port (1 to 65535).", field="port")
+
+    @classmethod
+    def parse(cls, text: str, default_port: int) -> Address:
+        """Read ``host``, ``host:port`` or ``[v6]:port``.
+
+        :raises ConfigurationError: when the text is none of the three.
+        """
+        text = text.strip()
+        host, port = text, ""
+        if text.startswith("["):
+            host, bracket, rest = text[1:].partition("]")
+            if not bracket or (rest and not rest.startswith(":")):
+                raise ConfigurationError(f"address {text!r} is not [IPv6]:port.", field="alternates")
+            port = rest[1:]
+        elif text.count(":") == 1:
+            host, _, port = text.partition(":")
+        if port and not port.isascii() or port and not port.isdigit():
+            raise ConfigurationError(f"address {text!r} has a port that is not a number.", field="alternates")
+        return cls(host, int(port) if port else default_port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class RemoteSite:
+    """One mail account on a POP3 server (Gateway: *Remote Site*), as the connection type ``pop3`` describes it.
+
+    The first block is where and how to log in, the second what a session does, the third what becomes of a mail.
+    Durations are seconds, sizes octets. Build one with keyword arguments; ``name`` is the Airflow connection id.
+    """
+
+    name: str
+    address: Address
+    login: str
+    password: str = field(default="", repr=False)
+    security: Security = "tls"
+    auth: Auth = "auto"
+    alternates: tuple[Address, ...] = ()
+    ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    fingerprint: str = ""
+    """SHA-256 of the server's certificate, hexadecimal; when set it replaces the check against the CAs."""
+    server_hostname: str = ""
+    """Name for SNI and certificate check; default: the host."""
+    access_token: str = field(default="", repr=False)
+    connect_timeout: float = 30.0
+    handshake_timeout: float = 30.0
+    reply_timeout: float = 120.0
+    session_timeout: float = 3600.0
+    retry_count_max: int = 2
+    retry_delay_min: float = 10.0
+    retry_delay_max: float = 600.0
+    pipelining: bool | None = None
+    """``None``: as the server's CAPA says."""
+
+    retention: Retention = "delete"
+    retention_days: float | None = None
+    """With ``retention="delete"``: delete only this many days after the mail was durably stored."""
+    max_messages: int | None = None
+    max_bytes: int | None = None
+    max_message_bytes: int | None = None
+
+    application: str = "MAIL"
+    extract_file: bool = True
+    multiple_attachments: MultipleAttachments = "recover"
+    user_message_limit: int = 254
+    subject_delimiter: str = "//XFB"
+    error_mail_disposal: ErrorMailDisposal = "recover"
+    acknowledgment_option: AcknowledgmentOption = "ack_by_monitor"
+    smtp_conn_id: str = "smtp_default"
+    local_site: LocalSite = LocalSite()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("a site needs a name: the id of its Airflow connection.", field="name")
+        one_of("security", self.security, Security)
+        one_of("auth", self.auth, Auth)
+        one_of("retention", self.retention, Retention)
+        one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
+        one_of("error_mail_disposal", self.error_mail_disposal, ErrorMailDisposal)
+        one_of("acknowledgment_option", self.acknowledgment_option, AcknowledgmentOption)
+        if len(self.alternates) > MAX_ALTERNATES:
+            raise ConfigurationError(f"at most {MAX_ALTERNATES} alternates, not {len(self.alternates)}.", field="alternates")
+        for name in ("connect_timeout", "handshake_timeout", "reply_timeout", "session_timeout"):
+            at_least(name, getattr(self, name), 0.001)
+        for name in ("retry_count_max", "retry_delay_min", "retention_days", "user_message_limit"):
+            at_least(name, getattr(self, name), 0)
+        at_least("retry_delay_max", self.retry_delay_max, self.retry_delay_min)
+        for name in ("max_messages", "max_bytes", "max_message_bytes"):
+            at_least(name, getattr(self, name), 1)
+        if not self.subject_delimiter:
+            raise ConfigurationError("subject_delimiter must not be empty.", field="subject_delimiter")
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The main address, then its alternates, in the order they are tried."""
+        return (self.address, *self.alternates)
+
+    def public(self) -> dict[str, Any]:
+        """A JSON-plain picture without secrets, for logs and records."""
+        picture = dataclasses.asdict(self)
+        for secret in ("password", "access_token"):
+            picture.pop(secret)
+        return picture
