@@ -102,7 +102,8 @@ class Application:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name in (".", "..") or not self.name.isprintable():
             raise ConfigurationError(
-                f"application name {self.name!r} must be a plain word: it becomes a folder name.", field="name"
+                f"application name {self.name!r} must be a plain word: it becomes a folder name.",
+                field="name",
             )
         if self.multiple_attachments is not None:
             one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
@@ -223,7 +224,9 @@ class RemoteSite:
         one_of("error_mail_disposal", self.error_mail_disposal, ErrorMailDisposal)
         one_of("acknowledgment_option", self.acknowledgment_option, AcknowledgmentOption)
         if len(self.alternates) > MAX_ALTERNATES:
-            raise ConfigurationError(f"at most {MAX_ALTERNATES} alternates, not {len(self.alternates)}.", field="alternates")
+            raise ConfigurationError(
+                f"at most {MAX_ALTERNATES} alternates, not {len(self.alternates)}.", field="alternates"
+            )
         for name in ("connect_timeout", "handshake_timeout", "reply_timeout", "session_timeout"):
             at_least(name, getattr(self, name), 0.001)
         for name in ("retry_count_max", "retry_delay_min", "retention_days", "user_message_limit"):

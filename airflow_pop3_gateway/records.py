@@ -79,7 +79,9 @@ class Jsonable:
         :raises TypeError: when a field without a default is missing.
         """
         kinds = _field_kinds(cls).items()
-        return cls(**{name: _revive(kind, data[key]) for name, kind in kinds if (key := name.rstrip("_")) in data})
+        return cls(
+            **{name: _revive(kind, data[key]) for name, kind in kinds if (key := name.rstrip("_")) in data}
+        )
 
 
 def digest_key(*words: str) -> str:

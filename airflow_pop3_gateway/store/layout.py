@@ -1,0 +1,98 @@
+"""Where everything lies below the base path: the only place that builds keys.
+
+Invariant: a key is made of our own words, dates and digests, or of a stranger's word after :func:`segment`; the
+documented layout and this module say the same.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from urllib.parse import quote
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@=+-][A-Za-z0-9_.@=+-]{0,99}")
+_BATCH = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
+
+
+def segment(word: str) -> str:
+    """One part of a key made from any text: plain words stay readable, the rest is percent-quoted and bounded."""
+    return (
+        word if _PLAIN.fullmatch(word) else ("%" + quote(word, safe="@=+-_", errors="surrogateescape"))[:160]
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: how every time is written down."""
+    moment = moment.astimezone(timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def moment(text: str) -> datetime:
+    """The inverse of :func:`timestamp`. :raises ValueError: when the text is no such time."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+
+
+def batch_name(now: datetime, salt: str) -> str:
+    """A batch's name: sorts by time, and a salt of eight hexadecimal digits keeps two workers apart."""
+    now = now.astimezone(timezone.utc)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{salt}"
+
+
+def is_batch(name: str) -> bool:
+    """Whether a folder below ``spool/<site>/`` is a batch of ours."""
+    return _BATCH.fullmatch(name) is not None
+
+
+def batch_day(batch: str) -> str:
+    """``yyyy/mm/dd`` of a batch, from its name: the same whenever it is asked."""
+    return f"{batch[:4]}/{batch[4:6]}/{batch[6:8]}"
+
+
+def spool(site: str, batch: str = "") -> str:
+    """The folder of a batch, or of a site's batches."""
+    return f"spool/{segment(site)}" + (f"/{batch}" if batch else "")
+
+
+def segment_name(number: int) -> str:
+    """The name of a spool segment within its batch."""
+    return f"segment-{number:04d}.eml"
+
+
+def manifest(site: str, batch: str) -> str:
+    """The manifest of a batch; that it exists is the batch's commit."""
+    return f"{spool(site, batch)}/manifest.jsonl"
+
+
+def ledger(site: str) -> str:
+    """The ledger of a site."""
+    return f"ledger/{segment(site)}.json"
+
+
+def file(application: str, batch: str, local_ident: str, name: str) -> str:
+    """An extracted file; ``name`` is already safe. The day is the batch's, so a second run finds the same key."""
+    return f"files/{segment(application)}/{batch_day(batch)}/{local_ident}/{name}"
+
+
+def record(key: str) -> str:
+    """A transfer record; its exclusive creation is the duplicate check."""
+    return f"records/{key[:2]}/{key}.json"
+
+
+def transfers(site: str, batch: str) -> str:
+    """The lines of a classified batch; that it exists says that the batch is done."""
+    return f"transfers/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"
+
+
+def receipt(key: str) -> str:
+    """An acknowledgment of ours."""
+    return f"outbox/{key}.json"
+
+
+def pending_receipt(site: str, key: str = "") -> str:
+    """The mark that an acknowledgment still has to go out, so that a sweep reads what waits and nothing else."""
+    return f"outbox/pending/{segment(site)}" + (f"/{key}" if key else "")
+
+
+def receipt_attempt(key: str, attempt: int) -> str:
+    """The claim of one attempt to send: of two workers exactly one creates it."""
+    return f"outbox/attempts/{key}/{attempt:04d}"

@@ -1,0 +1,238 @@
+"""The one way to write in this package: exclusive and all-or-nothing, or not done.
+
+Strategy: a :class:`Store` is a base path on a file system of fsspec; keys are relative, with ``/`` between their
+parts. Two ways to publish exist below it, chosen by the file system: a local folder links a synced temporary file
+to its name; an object store uploads under a precondition ("only if there is nothing yet") that it checks when the
+upload is completed. Both are tried out against the real store when it is opened: a store where a second create succeeds is
+refused.
+
+Invariant: under a key there is nothing or the whole object; of several writers of one key exactly one succeeds and
+the others get :class:`AlreadyStored`; a writer that was not committed leaves nothing that a reader can see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from airflow_pop3_gateway.errors import (
+    AlreadyStored,
+    ConfigurationError,
+    GatewayError,
+    StoreCorrupt,
+    StoreError,
+    StoreUnsuitable,
+)
+from airflow_pop3_gateway.store.writers import TEMPORARY, LocalWriter, ObjectWriter, Writer, mapped
+
+READ_CHUNK = 1 << 20
+"""Octets of one read while streaming: large enough to hide a request, small against the memory of a worker."""
+_NEEDED = "must create exclusively to carry a journal: use a local folder, or S3 with conditional writes."
+_ABSTRACT = (AbstractFileSystem, AsyncFileSystem)
+
+
+class Store:
+    """A base path that carries the journal. Open one with :meth:`at`; it may be shared between threads."""
+
+    def __init__(self, fs: Any, root: str, url: str) -> None:
+        self._fs = fs
+        self._root = root.rstrip("/")
+        self.url = url.rstrip("/")
+        self._local = isinstance(fs, LocalFileSystem)
+
+    @classmethod
+    def at(cls, base: Any) -> Store:
+        """Open and try out the store at a base path.
+
+        :param base: an ``ObjectStoragePath``, ``UPath``, :class:`pathlib.Path`, or a URL or path as text.
+        :raises StoreUnsuitable: when two writers of one key can both succeed there.
+        :raises StoreUnavailable: when it cannot be reached or written.
+        :raises ConfigurationError: when the text is not a path that fsspec can open.
+        """
+        if hasattr(base, "fs") and hasattr(base, "path"):
+            fs, root, url = base.fs, str(base.path), str(base)
+        else:
+            try:
+                fs, root = fsspec.core.url_to_fs(os.fspath(base))
+            except (ValueError, TypeError, ImportError) as error:
+                raise ConfigurationError(
+                    f"base path {base!r} cannot be opened: {error}", field="base_path"
+                ) from None
+            url = fs.unstrip_protocol(root)
+        store = cls(fs, root, url)
+        store._prove()
+        return store
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def address(self, key: str) -> str:
+        """The full URL of a key, for people and for other programs."""
+        return f"{self.url}/{key}"
+
+    def _path(self, key: str) -> str:
+        if not key or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/")):
+            raise StoreError(f"{key!r} is not a key: parts must be plain names.", key=key)
+        return f"{self._root}/{key}"
+
+    def create(self, key: str) -> Writer:
+        """Begin an object of unknown length. :raises StoreUnavailable: when the store refuses at once."""
+        path = self._path(key)
+        with mapped(key):
+            return LocalWriter(key, path) if self._local else ObjectWriter(key, path, self._fs)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Publish an object in one step. :raises AlreadyStored: when the key exists."""
+        writer = self.create(key)
+        try:
+            writer.write(data)
+            writer.commit()
+        finally:
+            writer.discard()
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Publish an object over an older one; a reader sees the old or the new one, whole."""
+        path = self._path(key)
+        with mapped(key):
+            if self._local:
+                writer = LocalWriter(key, path)
+                try:
+                    writer.write(data)
+                    writer.commit(over=True)
+                finally:
+                    writer.discard()
+            else:
+                self._fs.pipe_file(path, data)
+
+    def read(self, key: str) -> bytes:
+        """The whole object. :raises StoreCorrupt: when it is not there."""
+        data = self.find(key)
+        if data is None:
+            raise StoreCorrupt(f"{self.address(key)} is missing.", key=key)
+        return data
+
+    def find(self, key: str) -> bytes | None:
+        """The whole object, or ``None`` when it is not there."""
+        path = self._path(key)
+        with mapped(key):
+            try:
+                data = self._fs.cat_file(path)
+            except FileNotFoundError:
+                return None
+            return bytes(data)
+
+    def stream(self, key: str, offset: int, length: int, chunk: int = READ_CHUNK) -> Iterator[bytes]:
+        """Octets ``offset`` to ``offset + length`` in chunks.
+
+        :raises StoreCorrupt: when the object is missing or shorter.
+        """
+        path = self._path(key)
+        left = length
+        with mapped(key):
+            try:
+                opened = (
+                    open(path, "rb", buffering=0)
+                    if self._local
+                    else self._fs.open(path, "rb", block_size=chunk)
+                )
+            except FileNotFoundError:
+                raise StoreCorrupt(f"{self.address(key)} is missing.", key=key) from None
+            with opened as source:
+                source.seek(offset)
+                while left:
+                    data = source.read(min(chunk, left))
+                    if not data:
+                        raise StoreCorrupt(f"{self.address(key)} ends {left} octets early.", key=key)
+                    left -= len(data)
+                    yield data
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under the key now (no cached listing is believed)."""
+        path = self._path(key)
+        with mapped(key):
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(path))
+
+    def names(self, key: str) -> list[str]:
+        """The names directly below a key, sorted; empty when there is nothing."""
+        path = self._path(key)
+        with mapped(key):
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(path, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            names = {
+                str(name).rstrip("/").rpartition("/")[2] for name in found if str(name).rstrip("/") != path
+            }
+            return sorted(name for name in names if name and not name.startswith(TEMPORARY))
+
+    def walk(self, key: str) -> Iterator[str]:
+        """Every key below a key, sorted."""
+        path = self._path(key)
+        with mapped(key):
+            self._fs.invalidate_cache()
+            try:
+                found = sorted(self._fs.find(path))
+            except FileNotFoundError:
+                return
+        for name in found:
+            relative = str(name)[len(self._root) :].lstrip("/")
+            if not relative.rpartition("/")[2].startswith(TEMPORARY):
+                yield relative
+
+    def delete(self, key: str) -> None:
+        """Remove an object; harmless when it is not there."""
+        path = self._path(key)
+        with mapped(key), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(path)
+
+    def delete_tree(self, key: str) -> None:
+        """Remove everything below a key, temporary objects too; harmless when there is nothing."""
+        path = self._path(key)
+        with mapped(key), contextlib.suppress(FileNotFoundError):
+            self._fs.rm(path, recursive=True)
+
+    def _prove(self) -> None:
+        """Create one key twice, in one step and in parts, and believe only what was seen."""
+        if not self._local and not _creates_itself(self._fs):
+            raise StoreUnsuitable(f"{self.url}: {type(self._fs).__name__} {_NEEDED}", url=self.url)
+        folder = f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            for way in ("whole",) if self._local else ("whole", "parts"):
+                self._attempt(f"{folder}/{way}", way)
+                with contextlib.suppress(AlreadyStored):
+                    self._attempt(f"{folder}/{way}", way)
+                    raise StoreUnsuitable(
+                        f"{self.url} let a second writer of one key succeed; it {_NEEDED}", url=self.url
+                    )
+        finally:
+            with contextlib.suppress(GatewayError):
+                self.delete_tree(folder)
+
+    def _attempt(self, key: str, way: str) -> None:
+        writer = self.create(key)
+        try:
+            writer.write(b"?")
+            if isinstance(writer, ObjectWriter) and way == "parts":
+                writer.in_parts()
+            writer.commit()
+        finally:
+            writer.discard()
+
+
+def _creates_itself(fs: Any) -> bool:
+    """Whether the file system brings its own exclusive create: the inherited one looks first and writes then."""
+    return any(
+        "pipe_file" in vars(kind) or "_pipe_file" in vars(kind)
+        for kind in type(fs).__mro__[:-1]
+        if kind not in _ABSTRACT
+    )
