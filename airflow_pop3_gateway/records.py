@@ -351,6 +351,7 @@ class Retrieved(Jsonable):
     refused: int = 0
     too_large: int = 0
     more: bool = False
+    interrupted: str = ""
     seconds: float = 0.0
 
 
@@ -359,7 +360,7 @@ class Classified(Jsonable):
     """What one classification brought: counts, and where the lines are.
 
     :ivar transfers: keys of the ``transfers/….jsonl`` objects; :ivar types: TYPE → count; :ivar applications:
-        Application → count; :ivar receipts: outbox keys that wait to be sent.
+        Application → count; :ivar receipts: acknowledgments put into the outbox for these batches.
     """
 
     site: str
@@ -373,17 +374,29 @@ class Classified(Jsonable):
     recovered: int = 0
     duplicates: int = 0
     canceled: int = 0
-    receipts: tuple[str, ...] = ()
+    receipts: int = 0
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Acknowledged(Jsonable):
-    """What one run of the outbox brought."""
+    """What one run of the outbox brought.
+
+    :ivar sent: accepted by the relay; :ivar refused: refused for good; :ivar postponed: still pending, because the
+        relay said "later" or another worker is at it.
+    """
 
     site: str
     sent: int = 0
-    already_sent: int = 0
     refused: int = 0
     postponed: int = 0
-    receipts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Purged(Jsonable):
+    """What one purge removed."""
+
+    site: str
+    batches: int = 0
+    unfinished: int = 0
+    receipts: int = 0

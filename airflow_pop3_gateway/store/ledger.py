@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_pop3_gateway.errors import StoreCorrupt
-from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, ManifestEntry
+from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 from airflow_pop3_gateway.store.spool import read_manifest
@@ -38,6 +38,7 @@ class Ledger:
     open_batch: str | None = None
     refusals: dict[str, int] = field(default_factory=dict)
     generation: int = 0
+    _stored: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, store: Store, site: str) -> Ledger:
@@ -52,7 +53,7 @@ class Ledger:
             return cls(site)
         try:
             document: Mapping[str, Any] = json.loads(data)
-            return cls(
+            ledger = cls(
                 site,
                 {uidl: LedgerEntry.from_json(entry) for uidl, entry in document["entries"].items()},
                 list(document["batches"]),
@@ -66,27 +67,34 @@ class Ledger:
                 "recognised as duplicates, none is lost.",
                 key=key,
             ) from None
+        ledger._stored = ledger._document()
+        return ledger
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "schema": LEDGER_SCHEMA,
+            "site": self.site,
+            "open_batch": self.open_batch,
+            "batches": list(self.batches),
+            "refusals": dict(self.refusals),
+            "entries": dict(self.entries),
+        }
 
     def save(self, store: Store) -> None:
-        """Write the whole ledger; what another session wrote since :meth:`load` is merged in."""
+        """Write the whole ledger if it changed; what another session wrote since :meth:`load` is merged in."""
+        if self._document() == self._stored:
+            return
         stored = Ledger.load(store, self.site)
         if stored.generation != self.generation:
             self.entries = {**stored.entries, **self.entries}
             self.batches = sorted({*stored.batches, *self.batches})
         self.generation = stored.generation + 1
-        document = {
-            "schema": LEDGER_SCHEMA,
-            "site": self.site,
-            "generation": self.generation,
-            "open_batch": self.open_batch,
-            "batches": self.batches,
-            "refusals": self.refusals,
-            "entries": {uidl: entry.to_json() for uidl, entry in self.entries.items()},
-        }
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        store.replace(layout.ledger(self.site), text.encode("utf-8", "surrogateescape"))
+        self._stored = self._document()
+        entries = {uidl: entry.to_json() for uidl, entry in self.entries.items()}
+        document = {**self._stored, "generation": self.generation, "entries": entries}
+        store.replace(layout.ledger(self.site), json.dumps(document, separators=(",", ":")).encode())
 
-    def add(self, entry: ManifestEntry, state: Any, stored_at: str, why: str = "") -> None:
+    def add(self, entry: ManifestEntry, state: LedgerState, stored_at: str, why: str = "") -> None:
         """Note a mail that a manifest committed."""
         self.entries[entry.uidl] = LedgerEntry(
             state,
@@ -100,9 +108,10 @@ class Ledger:
             why,
         )
 
-    def recover(self, store: Store) -> int:
+    def recover(self, store: Store, state: LedgerState) -> int:
         """Take over the batch of a session that died between its manifest and its last write.
 
+        :param state: what the site's retention makes of a mail that was just committed.
         :returns: how many mails were found in its manifest.
         """
         batch, self.open_batch = self.open_batch, None
@@ -110,7 +119,7 @@ class Ledger:
         if batch is None or manifest is None:
             return 0
         for entry in manifest:
-            self.add(entry, "DELETE_PENDING", entry.retrieved_at)
+            self.add(entry, state, entry.retrieved_at)
         self.batches = sorted({*self.batches, batch})
         return len(manifest)
 
@@ -118,5 +127,5 @@ class Ledger:
 def waiting_batches(store: Store, site: str) -> list[str]:
     """Batches that are committed and not yet classified, oldest first; reads the ledger, changes nothing."""
     ledger = Ledger.load(store, site)
-    ledger.recover(store)
+    ledger.recover(store, "COMMITTED")
     return [batch for batch in ledger.batches if not store.exists(layout.transfers(site, batch))]

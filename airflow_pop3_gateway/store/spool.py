@@ -33,7 +33,7 @@ HEAD_BYTES = 1 << 20
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _FIELDS = re.compile(
-    rb"^(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.I | re.M
+    rb"^(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
 )
 
 
@@ -62,7 +62,7 @@ class SpoolWriter:
         self.too_large: list[int] = []
         self.empty: list[int] = []
         self.octets = 0
-        self._store, self._site, self._batch = store, site, batch
+        self._store, self._site, self.batch = store, site, batch
         self._uidls, self._sizes, self._now, self._on_mail = uidls, sizes, now, on_mail
         self._most = max_message_bytes
         self._writer: Writer | None = None
@@ -90,7 +90,7 @@ class SpoolWriter:
             self._close_segment()
         if self._writer is None:
             self._writer = self._store.create(
-                f"{layout.spool(self._site, self._batch)}/{layout.segment_name(self._segments)}"
+                f"{layout.spool(self._site, self.batch)}/{layout.segment_name(self._segments)}"
             )
             self._position = 0
         self._reset()
@@ -132,7 +132,7 @@ class SpoolWriter:
             self.entries[number] = ManifestEntry(
                 schema=MANIFEST_SCHEMA,
                 site=self._site,
-                batch=self._batch,
+                batch=self.batch,
                 index=len(self.entries),
                 uidl=self._uidls[number],
                 segment=layout.segment_name(self._segments),
@@ -185,7 +185,7 @@ def commit_manifest(
     store: Store, site: str, batch: str, entries: Iterator[ManifestEntry] | list[ManifestEntry]
 ) -> None:
     """Commit a batch. :raises AlreadyStored: when the batch was committed before."""
-    lines = (json.dumps(entry.to_json(), ensure_ascii=False, separators=(",", ":")) for entry in entries)
+    lines = (json.dumps(entry.to_json(), separators=(",", ":")) for entry in entries)
     store.put(layout.manifest(site, batch), "".join(f"{line}\n" for line in lines).encode())
 
 

@@ -1,0 +1,8 @@
+"""The use cases: the order of their steps is the guarantee. Everything is given; nothing here knows Airflow."""
+
+from airflow_pop3_gateway.gateway.acknowledge import SendRaw, acknowledge
+from airflow_pop3_gateway.gateway.classify import classify
+from airflow_pop3_gateway.gateway.purge import purge
+from airflow_pop3_gateway.gateway.retrieve import retrieve
+
+__all__ = ["SendRaw", "acknowledge", "classify", "purge", "retrieve"]

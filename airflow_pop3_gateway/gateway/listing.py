@@ -1,0 +1,95 @@
+"""What the server holds: a number, a size and an identity for each mail.
+
+Strategy: the identity is the UIDL where it is one (there, not blank, not given twice); elsewhere it is the digest of
+the header block that TOP n 0 gives, which is also the proof that a mail is still the one that was stored.
+
+Invariant: identities are unique within a listing; two listings of an unchanged maildrop give the same ones, unless
+the server has neither UIDL nor TOP, and then none is ever believed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError
+
+Proofs = tuple[str, ...]
+
+
+class MailClient(Protocol):
+    """What a session needs of a POP3 client (:class:`pop3.Pop3Client` is one)."""
+
+    def list(self) -> dict[int, int]: ...
+    def uidl(self) -> dict[int, str] | None: ...
+    def top_many(self, numbers: Sequence[int], sink: Any, lines: int = 0) -> None: ...
+    def retrieve(self, numbers: Sequence[int], sink: Any) -> None: ...
+    def delete(self, numbers: Sequence[int]) -> dict[int, CommandRefused]: ...
+    def quit(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One LIST and UIDL. :ivar sizes: number → octets by LIST; :ivar names: number → identity; :ivar numbers: back."""
+
+    sizes: Mapping[int, int]
+    names: Mapping[int, str]
+    numbers: Mapping[str, int]
+
+
+def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> Listing:
+    """Ask the server what it holds.
+
+    :raises ConfigurationError: when mails are to be kept and cannot be told apart in the next session.
+    """
+    sizes = client.list()
+    given = client.uidl() or {}
+    count = Counter(given.values())
+    names = {n: given[n] for n in sizes if given.get(n, "").strip() and count[given[n]] == 1}
+    if nameless := [n for n in sizes if n not in names]:
+        heads = head_digests(client, nameless)
+        if site.retention == "keep" and len(heads) < len(nameless):
+            raise ConfigurationError(
+                f"{site.name}: for {len(nameless) - len(heads)} mails the server gives neither a unique UIDL nor TOP, "
+                'so a kept mail cannot be told from a new one; use retention="delete".',
+                field="retention",
+            )
+        seen: Counter[str] = Counter()
+        for n in nameless:
+            name = f"head:{heads[n][0]}" if n in heads else f"unknown:{started_at.isoformat()}:{n}"
+            seen[name] += 1
+            names[n] = name if seen[name] == 1 else f"{name}:{seen[name]}"
+    return Listing(sizes, names, {name: n for n, name in names.items()})
+
+
+def head_digests(client: MailClient, numbers: Sequence[int]) -> dict[int, Proofs]:
+    """TOP n 0 for each number: the digests its header block may have had when it was stored; refused ones are absent."""
+    sink = _HeadDigests()
+    if numbers:
+        client.top_many(numbers, sink, 0)
+    return sink.digests
+
+
+class _HeadDigests:
+    def __init__(self) -> None:
+        self.digests: dict[int, Proofs] = {}
+        self._digest = hashlib.sha256()
+
+    def begin(self, number: int) -> None:
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._digest.update(data)
+
+    def end(self, number: int) -> None:
+        with_line = self._digest.copy()
+        with_line.update(b"\r\n")  # some servers leave out the empty line that ends the header block
+        self.digests[number] = (self._digest.hexdigest(), with_line.hexdigest())
+
+    def refused(self, number: int, error: CommandRefused) -> None:
+        """No proof for this one; it is downloaded again instead."""

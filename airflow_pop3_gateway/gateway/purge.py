@@ -1,0 +1,43 @@
+"""Purge: what nobody needs any more leaves the store (Gateway: *pelpur*).
+
+Strategy: a batch may go when its lines lie in ``transfers/`` and it is old enough; a folder without a manifest is
+rubbish of a session that died and goes when no session can still be at it. Records, files and lines are the product and the
+memory of duplicates: they stay.
+
+Invariant: a mail that was not classified is never purged.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow_pop3_gateway.config import RemoteSite, at_least
+from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
+from airflow_pop3_gateway.records import Purged
+from airflow_pop3_gateway.store import Store, layout, outbox
+
+ABANDONED_AFTER = timedelta(days=2)
+"""A batch without a manifest may still be written by its session: none lasts this long."""
+
+
+def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_now) -> Purged:
+    """Remove raw mails and sent receipts' attempts that are older than a number of days.
+
+    :param days: age in days since the batch was begun; with 0 everything that is done goes.
+    :returns: how many batches were removed, and how many old ones stayed because they are not classified.
+    :raises ConfigurationError: when ``days`` is negative.
+    """
+    at_least("days", days, 0)
+    old = layout.batch_name(now() - timedelta(days=days), "f" * 8)
+    dead = layout.batch_name(now() - max(timedelta(days=days), ABANDONED_AFTER), "f" * 8)
+    removed = unfinished = 0
+    for batch in filter(layout.is_batch, store.names(layout.spool(site.name))):
+        committed = store.exists(layout.manifest(site.name, batch))
+        if batch > (old if committed else dead):
+            continue
+        if committed and not store.exists(layout.transfers(site.name, batch)):
+            unfinished += 1
+            continue
+        store.delete_tree(layout.spool(site.name, batch))
+        removed += 1
+    return Purged(site.name, batches=removed, unfinished=unfinished, receipts=outbox.forget_attempts(store))

@@ -1,0 +1,107 @@
+"""The outbox: acknowledgments of ours, PENDING before SMTP and SENT after.
+
+Strategy: the finished message is stored before anybody connects to a relay, so that every attempt sends the same
+octets under the same Message-ID. An attempt is claimed by creating its object: of two workers one gets it. A claim
+whose worker died is taken over at once where that can be seen, and after :data:`LEASE` otherwise.
+
+Invariant: one receipt for each message and recipient, for its key is the digest of the two; a receipt that is SENT
+or REFUSED is never sent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+from datetime import datetime, timedelta
+
+from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
+from airflow_pop3_gateway.records import Receipt
+from airflow_pop3_gateway.store import layout
+from airflow_pop3_gateway.store.objects import Store
+
+LEASE = timedelta(minutes=5)
+"""How long a claim is believed when its worker cannot be seen: longer than any SMTP transaction may last."""
+
+
+def _dump(receipt: Receipt) -> bytes:
+    return json.dumps(receipt.to_json(), separators=(",", ":")).encode() + b"\n"
+
+
+def enqueue(store: Store, receipt: Receipt) -> bool:
+    """Put a receipt into the outbox. :returns: whether it is new."""
+    with contextlib.suppress(AlreadyStored):
+        store.put(layout.pending_receipt(receipt.site, receipt.key), b"")
+    try:
+        store.put(layout.receipt(receipt.key), _dump(receipt))
+    except AlreadyStored:
+        if read(store, receipt.key).state != "PENDING":
+            store.delete(layout.pending_receipt(receipt.site, receipt.key))
+        return False
+    return True
+
+
+def read(store: Store, key: str) -> Receipt:
+    """The receipt under a key. :raises StoreCorrupt: when it is missing or not a receipt."""
+    data = store.read(layout.receipt(key))
+    try:
+        return Receipt.from_json(json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise StoreCorrupt(f"{layout.receipt(key)} cannot be read: {error}", key=key) from None
+
+
+def pending(store: Store, site: str) -> list[str]:
+    """Keys of the receipts of a site that still have to go out."""
+    keys = store.names(layout.pending_receipt(site))
+    return [key for key in keys if store.exists(layout.receipt(key))]
+
+
+def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
+    """Claim the next attempt. :returns: its number, ``None`` while another worker is at it."""
+    mark = json.dumps({"at": layout.timestamp(now), "host": socket.gethostname(), "pid": os.getpid()}).encode()
+    for attempt in range(receipt.attempts + 1, receipt.attempts + 1000):
+        key = layout.receipt_attempt(receipt.key, attempt)
+        try:
+            store.put(key, mark)
+        except AlreadyStored:
+            if _is_held(store.read(key), now):
+                return None
+        else:
+            return attempt
+    return None
+
+
+def _is_held(mark: bytes, now: datetime) -> bool:
+    claimed = json.loads(mark)
+    if now - layout.moment(claimed["at"]) > LEASE:
+        return False
+    if claimed["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(claimed["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return bool(claimed["pid"] != os.getpid())
+
+
+def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:
+    """Write down how an attempt ended; a receipt that is no longer PENDING loses its mark."""
+    settled = dataclasses.replace(receipt, **outcome)  # type: ignore[arg-type]
+    store.replace(layout.receipt(receipt.key), _dump(settled))
+    if settled.state != "PENDING":
+        store.delete(layout.pending_receipt(receipt.site, receipt.key))
+    return settled
+
+
+def forget_attempts(store: Store) -> int:
+    """Remove the claims of receipts that are settled. :returns: of how many receipts."""
+    settled = 0
+    for key in store.names("outbox/attempts"):
+        if read(store, key).state != "PENDING":
+            store.delete_tree(f"outbox/attempts/{key}")
+            settled += 1
+    return settled

@@ -1,0 +1,70 @@
+"""Transfer records, and the lines of a classified batch.
+
+Strategy: a record is created once, under the digest of the message's identity; whoever finds it there has met a
+duplicate, or his own work of before a crash, and tells the two apart by the place in the spool the record names.
+The lines of a batch are published last: that they exist says that nothing of the batch is left to do.
+
+Invariant: records and lines are never rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
+from airflow_pop3_gateway.records import TransferRecord
+from airflow_pop3_gateway.store import layout
+from airflow_pop3_gateway.store.objects import Store
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def create_record(store: Store, record: TransferRecord) -> TransferRecord:
+    """Publish a record, or give back the one that was there first."""
+    try:
+        store.put(layout.record(record.key), _dump(record.to_json()))
+    except AlreadyStored:
+        return read_record(store, record.key)
+    return record
+
+
+def read_record(store: Store, key: str) -> TransferRecord:
+    """The record under a key. :raises StoreCorrupt: when it is missing or not a record."""
+    data = store.read(layout.record(key))
+    try:
+        return TransferRecord.from_json(json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise StoreCorrupt(f"{layout.record(key)} cannot be read: {error}", key=key) from None
+
+
+class TransferLines:
+    """Writes the lines of a batch one by one; :meth:`commit` publishes them."""
+
+    def __init__(self, store: Store, site: str, batch: str) -> None:
+        self.key = layout.transfers(site, batch)
+        self._writer = store.create(self.key)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Append one line."""
+        self._writer.write(_dump(line))
+
+    def commit(self) -> None:
+        """Publish; that another worker published the same lines first is no error."""
+        try:
+            self._writer.commit()
+        except AlreadyStored:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget the lines; harmless after :meth:`commit`."""
+        self._writer.discard()
+
+
+def read_lines(store: Store, site: str, batch: str) -> Iterator[dict[str, Any]] | None:
+    """The lines of a batch, ``None`` when it is not classified yet."""
+    data = store.find(layout.transfers(site, batch))
+    return None if data is None else (json.loads(line) for line in data.splitlines())
