@@ -1,0 +1,315 @@
+"""The asyncio way to wait: the same dialogues on an event loop.
+
+Strategy: a ``BufferedProtocol`` receives into the link's own buffer and lets it digest at once, so nothing piles up:
+sinks are synchronous, and the next octets are read when this buffer is done. The coroutine wakes when its wish is
+fulfilled, not at every buffer.
+Invariant: every wait has a deadline; cancellation, a deadline, a loss or a violation aborts the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from airflow_pop3_gateway.config import Address, RemoteSite
+from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
+from airflow_pop3_gateway.pop3 import dialogues, opening
+from airflow_pop3_gateway.pop3.dialogues import Connect, Dialogue, Pause, Session, StartTls, TlsInfo, Wish
+from airflow_pop3_gateway.pop3.inbox import Sink
+from airflow_pop3_gateway.pop3.link import (
+    PATIENCE,
+    Link,
+    broken,
+    protocol_log,
+    timed_out,
+    unreachable,
+    usable_after,
+)
+from airflow_pop3_gateway.pop3.replies import Capabilities
+from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class _Octets(asyncio.BufferedProtocol):
+    """Moves octets between the transport and a link, and notes what went wrong."""
+
+    def __init__(self, link: Link, address: Address) -> None:
+        self.link = link
+        self.address = address
+        self.transport: asyncio.Transport | None = None
+        self.failure: BaseException | None = None
+        self.moves = 0
+        self.fulfilled: Callable[[], bool] = lambda: True
+        self.waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.link.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(nbytes)
+
+    def eof_received(self) -> None:
+        self._received(0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        lost = (
+            broken(self.address, exc)
+            if isinstance(exc, OSError)
+            else ConnectionLost("the connection is closed.")
+        )
+        self.failure = self.failure or lost
+        self._wake()
+
+    def flush(self) -> None:
+        """Hand over what is to be sent."""
+        outgoing = self.link.outgoing()
+        if outgoing and self.transport is not None:
+            self.transport.write(bytes(outgoing))
+            outgoing.clear()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _received(self, count: int) -> None:
+        if self.failure is not None:
+            return
+        self.moves += 1
+        try:
+            self.link.received(count)
+            self.flush()
+        except BaseException as error:  # a sink's error as well: it belongs to the coroutine, not to the loop
+            self.failure = error
+            self.abort()
+        if self.failure is not None or self.fulfilled():
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+class AsyncPop3Client:
+    """:class:`blocking.Pop3Client` for an event loop: the same names, coroutines; sinks stay synchronous."""
+
+    def __init__(self, site: RemoteSite) -> None:
+        self._session = Session(site, protocol_log(_logger, site.name))
+        self._octets: _Octets | None = None
+        self._ends = 0.0
+
+    @classmethod
+    async def connect(cls, site: RemoteSite, *, log_in: bool = True) -> AsyncPop3Client:
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login (:mod:`opening` has the errors)."""
+        client = cls(site)
+        try:
+            await client._run(opening.open_session(client._session, log_in))
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    @property
+    def greeting(self) -> str:
+        """The server's words after the first ``+OK``."""
+        return self._session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """CAPA of the state reached."""
+        return self._session.capabilities
+
+    @property
+    def login_delay(self) -> int | None:
+        """Seconds to leave between logins, ``None`` where the server does not say."""
+        return self.capabilities.login_delay
+
+    @property
+    def expire(self) -> int | None:
+        """Days a mail is kept, ``None`` for ever or unknown."""
+        return self.capabilities.expire
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What protects the session, ``None`` in the clear."""
+        return self._session.protection.info if self._session.protection else None
+
+    async def stat(self) -> tuple[int, int]:
+        """Number of mails, and their octets as the server counts."""
+        return await self._run(dialogues.stat(self._session))
+
+    async def list(self) -> dict[int, int]:
+        """Number → octets as the server counts."""
+        return await self._run(dialogues.listing(self._session))
+
+    async def list_one(self, number: int) -> int:
+        """Octets of one mail as the server counts."""
+        return await self._run(dialogues.list_one(self._session, number))
+
+    async def uidl(self) -> dict[int, str] | None:
+        """Number → unique id as the server gives it; ``None``: the server has no UIDL."""
+        return await self._run(dialogues.uidl(self._session))
+
+    async def top(self, number: int, lines: int) -> bytes:
+        """Header block and so many lines of the body."""
+        return await self._run(dialogues.top(self._session, number, lines))
+
+    async def top_many(self, numbers: Sequence[int], sink: Sink, lines: int = 0) -> None:
+        """TOP of many into the sink, pipelined where the server allows."""
+        await self._run(dialogues.bodies(self._session, "TOP", numbers, sink, f" {lines}"))
+
+    async def retrieve(self, numbers: Sequence[int], sink: Sink) -> None:
+        """RETR of many into the sink, pipelined where the server allows. What the sink raises closes the client."""
+        await self._run(dialogues.bodies(self._session, "RETR", numbers, sink))
+
+    async def delete(self, numbers: Sequence[int]) -> dict[int, CommandRefused]:
+        """Mark for deletion at :meth:`quit`; the ones the server refused to mark."""
+        return await self._run(dialogues.delete(self._session, numbers))
+
+    async def noop(self) -> None:
+        """Nothing, but heard."""
+        await self._run(dialogues.ask(self._session, "NOOP"))
+
+    async def rset(self) -> None:
+        """Unmark everything marked for deletion."""
+        await self._run(dialogues.ask(self._session, "RSET"))
+
+    async def capa(self) -> Capabilities:
+        """Ask again what the server can do."""
+        return await self._run(dialogues.capa(self._session))
+
+    async def languages(self) -> dict[str, str]:
+        """Language tag → name (RFC 6856 §3.2)."""
+        return await self._run(dialogues.languages(self._session))
+
+    async def use_language(self, tag: str) -> str:
+        """Let the server speak this language."""
+        return await self._run(dialogues.language(self._session, tag))
+
+    async def quit(self) -> None:
+        """End the session: the server removes what is marked.
+
+        :raises CommandRefused: it could not remove everything.
+        :raises ConnectionLost, TimedOut: deletions are not certain.
+        """
+        try:
+            await self._run(dialogues.quit_(self._session))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Drop the connection without QUIT: nothing is deleted. May be called twice."""
+        self._session.state = "closed"
+        self._drop()
+
+    async def __aenter__(self) -> AsyncPop3Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, dialogue: Dialogue[T]) -> T:
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(
+                0
+            )  # the loop looks at the socket, and digests: what the server said unasked is heard
+            wish = next(dialogue)
+            while True:
+                try:
+                    result = await self._fulfil(wish)
+                except Pop3Error as error:
+                    wish = dialogue.throw(error)
+                else:
+                    wish = dialogue.send(result)
+        except StopIteration as stop:
+            outcome: T = stop.value
+            return outcome
+        except BaseException as error:
+            if not usable_after(self._session, error):
+                await self.close()
+            raise
+
+    async def _fulfil(self, wish: Wish) -> object:
+        site, wire = self._session.site, self._session.wire
+        if isinstance(wish, Connect):
+            await self._connect(wish.address)
+        elif isinstance(wish, Pause):
+            await asyncio.sleep(wish.seconds)
+        elif self._octets is None:
+            raise ConnectionLost("the connection is closed.")
+        elif isinstance(wish, StartTls):
+            link = self._octets.link
+            context = await asyncio.to_thread(context_for, site)  # reads the CA files
+            link.start_tls(context, wish.server_hostname, fingerprint_of(site))
+            ends = asyncio.get_running_loop().time() + site.handshake_timeout
+            await self._move(
+                self._octets, lambda: link.protected, "TLS handshake", site.handshake_timeout, ends
+            )
+            assert link.tls is not None
+            return link.tls.protection()
+        else:
+            await self._move(self._octets, lambda: wire.idle, "reply", site.reply_timeout, math.inf)
+        return None
+
+    async def _connect(self, address: Address) -> None:
+        self._drop()
+        site, loop = self._session.site, asyncio.get_running_loop()
+        link = Link(self._session.wire)
+        opened = loop.create_connection(lambda: _Octets(link, address), address.host, address.port)
+        try:
+            _, self._octets = await asyncio.wait_for(opened, site.connect_timeout)
+        except asyncio.TimeoutError:
+            raise timed_out(address, "connection", site.connect_timeout) from None
+        except OSError as error:
+            raise unreachable(address, error) from error
+        except UnicodeError:
+            raise ConfigurationError(f"host {address.host!r} is not a host name.", field="host") from None
+        self._ends = loop.time() + site.session_timeout
+
+    def _drop(self) -> None:
+        if self._octets is not None:
+            self._octets.abort()
+            self._octets = None
+
+    async def _move(
+        self, octets: _Octets, fulfilled: Callable[[], bool], what: str, seconds: float, ends: float
+    ) -> None:
+        """Let octets move until the wish is fulfilled.
+
+        :param seconds: how long to wait for movement; :param ends: when to stop whatever moves.
+        """
+        loop, wire = asyncio.get_running_loop(), self._session.wire
+        octets.fulfilled = fulfilled
+        octets.flush()
+        seen, moved = octets.moves, loop.time()
+        while not fulfilled():
+            if octets.failure is not None:
+                raise octets.failure
+            now, deadline = loop.time(), min(moved + seconds, ends)
+            if self._ends <= now:
+                raise timed_out(
+                    self._session.address, "end of the session", self._session.site.session_timeout
+                )
+            if deadline <= now:
+                raise timed_out(self._session.address, what, seconds)
+            octets.waiter = loop.create_future()
+            patience = min(deadline - now, self._ends - now, seconds / 2, PATIENCE)
+            await asyncio.wait([octets.waiter], timeout=patience)
+            if octets.moves != seen:
+                seen, moved = octets.moves, loop.time()
+            elif wire.probe():
+                octets.flush()

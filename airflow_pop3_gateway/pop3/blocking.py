@@ -1,0 +1,279 @@
+"""The blocking way to wait: a socket, one thread, one mailbox.
+
+Strategy: fulfil the wishes of a dialogue. While there is something to send, wait for both directions, so that a server
+that stops reading until we read cannot block us; else one ``recv_into`` of a large buffer at a time.
+Invariant: every wait has a deadline; after a deadline, a loss or a violation the socket is closed and stays closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import select
+import socket
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from airflow_pop3_gateway.config import Address, RemoteSite
+from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
+from airflow_pop3_gateway.pop3 import dialogues, opening
+from airflow_pop3_gateway.pop3.dialogues import Connect, Dialogue, Pause, Session, StartTls, TlsInfo, Wish
+from airflow_pop3_gateway.pop3.inbox import Sink
+from airflow_pop3_gateway.pop3.link import (
+    PATIENCE,
+    Link,
+    broken,
+    protocol_log,
+    timed_out,
+    unreachable,
+    usable_after,
+)
+from airflow_pop3_gateway.pop3.replies import Capabilities
+from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class Pop3Client:
+    """A session with a POP3 server. A context manager: leaving it closes, and only :meth:`quit` makes deletions count.
+
+    Every method raises :class:`CommandRefused` (or its typed kin) when the server says ``-ERR``, and then goes on to
+    work; after :class:`ConnectionLost`, :class:`TimedOut`, :class:`TlsFailed` or :class:`ProtocolViolation` the
+    client is closed.
+    """
+
+    def __init__(self, site: RemoteSite) -> None:
+        self._session = Session(site, protocol_log(_logger, site.name))
+        self._socket: socket.socket | None = None
+        self._poll = select.poll()
+        self._link = Link(self._session.wire)
+        self._ends = 0.0
+
+    @classmethod
+    def connect(cls, site: RemoteSite, *, log_in: bool = True) -> Pop3Client:
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login (:mod:`opening` has the errors)."""
+        client = cls(site)
+        try:
+            client._run(opening.open_session(client._session, log_in))
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    @property
+    def greeting(self) -> str:
+        """The server's words after the first ``+OK``."""
+        return self._session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """CAPA of the state reached."""
+        return self._session.capabilities
+
+    @property
+    def login_delay(self) -> int | None:
+        """Seconds to leave between logins, ``None`` where the server does not say."""
+        return self.capabilities.login_delay
+
+    @property
+    def expire(self) -> int | None:
+        """Days a mail is kept, ``None`` for ever or unknown."""
+        return self.capabilities.expire
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What protects the session, ``None`` in the clear."""
+        return self._session.protection.info if self._session.protection else None
+
+    def stat(self) -> tuple[int, int]:
+        """Number of mails, and their octets as the server counts."""
+        return self._run(dialogues.stat(self._session))
+
+    def list(self) -> dict[int, int]:
+        """Number → octets as the server counts."""
+        return self._run(dialogues.listing(self._session))
+
+    def list_one(self, number: int) -> int:
+        """Octets of one mail as the server counts."""
+        return self._run(dialogues.list_one(self._session, number))
+
+    def uidl(self) -> dict[int, str] | None:
+        """Number → unique id as the server gives it; ``None``: the server has no UIDL."""
+        return self._run(dialogues.uidl(self._session))
+
+    def top(self, number: int, lines: int) -> bytes:
+        """Header block and so many lines of the body."""
+        return self._run(dialogues.top(self._session, number, lines))
+
+    def top_many(self, numbers: Sequence[int], sink: Sink, lines: int = 0) -> None:
+        """TOP of many into the sink, pipelined where the server allows."""
+        self._run(dialogues.bodies(self._session, "TOP", numbers, sink, f" {lines}"))
+
+    def retrieve(self, numbers: Sequence[int], sink: Sink) -> None:
+        """RETR of many into the sink, pipelined where the server allows. What the sink raises closes the client."""
+        self._run(dialogues.bodies(self._session, "RETR", numbers, sink))
+
+    def delete(self, numbers: Sequence[int]) -> dict[int, CommandRefused]:
+        """Mark for deletion at :meth:`quit`; the ones the server refused to mark."""
+        return self._run(dialogues.delete(self._session, numbers))
+
+    def noop(self) -> None:
+        """Nothing, but heard."""
+        self._run(dialogues.ask(self._session, "NOOP"))
+
+    def rset(self) -> None:
+        """Unmark everything marked for deletion."""
+        self._run(dialogues.ask(self._session, "RSET"))
+
+    def capa(self) -> Capabilities:
+        """Ask again what the server can do."""
+        return self._run(dialogues.capa(self._session))
+
+    def languages(self) -> dict[str, str]:
+        """Language tag → name (RFC 6856 §3.2)."""
+        return self._run(dialogues.languages(self._session))
+
+    def use_language(self, tag: str) -> str:
+        """Let the server speak this language."""
+        return self._run(dialogues.language(self._session, tag))
+
+    def quit(self) -> None:
+        """End the session: the server removes what is marked.
+
+        :raises CommandRefused: it could not remove everything.
+        :raises ConnectionLost, TimedOut: deletions are not certain.
+        """
+        try:
+            self._run(dialogues.quit_(self._session))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Drop the connection without QUIT: nothing is deleted. May be called twice."""
+        self._session.state = "closed"
+        self._drop()
+
+    def __enter__(self) -> Pop3Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, dialogue: Dialogue[T]) -> T:
+        try:
+            self._hear()
+            wish = next(dialogue)
+            while True:
+                try:
+                    result = self._fulfil(wish)
+                except Pop3Error as error:
+                    wish = dialogue.throw(error)
+                else:
+                    wish = dialogue.send(result)
+        except StopIteration as stop:
+            outcome: T = stop.value
+            return outcome
+        except BaseException as error:
+            if not usable_after(self._session, error):
+                self.close()
+            raise
+
+    def _fulfil(self, wish: Wish) -> object:
+        site, wire = self._session.site, self._session.wire
+        if isinstance(wish, Connect):
+            self._connect(wish.address)
+        elif isinstance(wish, Pause):
+            time.sleep(wish.seconds)
+        elif isinstance(wish, StartTls):
+            self._link.start_tls(context_for(site), wish.server_hostname, fingerprint_of(site))
+            ends = time.monotonic() + site.handshake_timeout
+            while not self._link.protected:
+                self._move("TLS handshake", site.handshake_timeout, ends)
+            assert self._link.tls is not None
+            return self._link.tls.protection()
+        else:
+            while not wire.idle:
+                self._move("reply", site.reply_timeout, math.inf)
+        return None
+
+    def _connect(self, address: Address) -> None:
+        self._drop()
+        site = self._session.site
+        try:
+            connected = socket.create_connection((address.host, address.port), site.connect_timeout)
+        except TimeoutError:
+            raise timed_out(address, "connection", site.connect_timeout) from None
+        except OSError as error:
+            raise unreachable(address, error) from error
+        except UnicodeError:
+            raise ConfigurationError(f"host {address.host!r} is not a host name.", field="host") from None
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket, self._poll = connected, select.poll()
+        self._poll.register(connected, select.POLLIN)
+        self._link = Link(self._session.wire)
+        self._ends = time.monotonic() + site.session_timeout
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _hear(self) -> None:
+        """Take what the server said unasked, so that it is not mistaken for the answer to the next command."""
+        while self._socket is not None and self._poll.poll(0):
+            self._receive(self._socket)
+
+    def _receive(self, connected: socket.socket) -> None:
+        try:
+            count = connected.recv_into(self._link.space())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise broken(self._session.address, error) from error
+        self._link.received(count)
+
+    def _send(self, connected: socket.socket, octets: bytearray) -> None:
+        try:
+            del octets[: connected.send(octets)]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise broken(self._session.address, error) from error
+
+    def _move(self, what: str, seconds: float, ends: float) -> None:
+        """Move octets once, either way or both.
+
+        :param seconds: how long to wait for movement; :param ends: when to stop whatever moves.
+        """
+        connected, link = self._socket, self._link
+        if connected is None:
+            raise ConnectionLost("the connection is closed.")
+        deadline = min(time.monotonic() + seconds, ends)
+        if deadline > self._ends:
+            deadline, what, seconds = self._ends, "end of the session", self._session.site.session_timeout
+        outgoing = link.outgoing()
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise timed_out(self._session.address, what, seconds)
+            if outgoing:
+                self._poll.modify(connected, select.POLLIN | select.POLLOUT)
+            ready = self._poll.poll(math.ceil(min(left, seconds / 2, PATIENCE) * 1000))
+            if outgoing:
+                self._poll.modify(connected, select.POLLIN)
+            if ready:
+                break
+            if link.wire.probe():
+                outgoing = link.outgoing()
+        events = ready[0][1]
+        if events & select.POLLOUT:
+            self._send(connected, outgoing)
+        if events & ~select.POLLOUT:
+            self._receive(connected)

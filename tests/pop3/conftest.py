@@ -1,0 +1,251 @@
+"""Servers that say what a test wrote down, and one way to drive both clients.
+
+``serve(script)`` runs ``script(peer)`` in a thread for each connection on a free port of 127.0.0.1 (each script of a
+list for one connection, in turn); what it raises fails the test. ``connect`` is the client under test, once blocking,
+once on asyncio, with the same blocking face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import trustme
+
+from airflow_pop3_gateway.config import Address, RemoteSite
+from airflow_pop3_gateway.pop3 import AsyncPop3Client, Pop3Client
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, connection: socket.socket, chunk: int | None = None) -> None:
+        connection.settimeout(20)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = connection
+        self.chunk = chunk
+        self.heard: list[bytes] = []
+        self._unread = b""
+
+    def say(self, octets: bytes) -> None:
+        """Send, in pieces of ``chunk`` octets where one is set."""
+        step = self.chunk or max(1, len(octets))
+        for start in range(0, len(octets), step):
+            self.connection.sendall(octets[start : start + step])
+
+    def hear(self, expected: bytes | None = None) -> bytes:
+        """One line without its CRLF; ``b""`` when the client hung up."""
+        while b"\r\n" not in self._unread:
+            more = self.connection.recv(65536)
+            if not more:
+                line, self._unread = self._unread, b""
+                break
+            self._unread += more
+        else:
+            line, _, self._unread = self._unread.partition(b"\r\n")
+        self.heard.append(line)
+        if expected is not None:
+            assert line == expected, f"the client said {line!r}, not {expected!r}"
+        return line
+
+    def answer(self, expected: bytes, reply: bytes) -> None:
+        """Hear this, say that."""
+        self.hear(expected)
+        self.say(reply)
+
+    def log_in(self, capabilities: bytes = b"USER\r\nUIDL\r\nTOP\r\n") -> None:
+        """Greeting, CAPA, USER, PASS, CAPA, as a plain server does it."""
+        self.say(b"+OK ready\r\n")
+        self.answer(b"CAPA", b"+OK\r\n" + capabilities + b".\r\n")
+        self.answer(b"USER box", b"+OK\r\n")
+        self.answer(b"PASS secret", b"+OK\r\n")
+        self.answer(b"CAPA", b"+OK\r\n" + capabilities + b".\r\n")
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """The server's side of a handshake."""
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+
+    def silence(self) -> None:
+        """Say nothing until the client hangs up."""
+        try:
+            while self.connection.recv(65536):
+                pass
+        except OSError:
+            pass
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.connection.close()
+
+
+Script = Callable[[Peer], None]
+
+
+class Server:
+    """Plays scripts on a free port."""
+
+    def __init__(self, scripts: list[Script], chunk: int | None = None) -> None:
+        self.errors: list[BaseException] = []
+        self.peers: list[Peer] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, args=(scripts, chunk), daemon=True)
+        self._thread.start()
+
+    def _run(self, scripts: list[Script], chunk: int | None) -> None:
+        for script in scripts:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            peer = Peer(connection, chunk)
+            self.peers.append(peer)
+            try:
+                script(peer)
+            except (ConnectionError, ssl.SSLError):
+                pass  # a client may hang up on a bad server
+            except BaseException as error:
+                self.errors.append(error)
+            finally:
+                try:
+                    peer.connection.close()
+                except OSError:
+                    pass
+
+    def site(self, **options: object) -> RemoteSite:
+        """A site for this server, with no second try and short deadlines unless the test says otherwise."""
+        words: dict[str, object] = {
+            "name": "test",
+            "address": Address("127.0.0.1", self.port),
+            "login": "box",
+            "password": "secret",
+            "security": "plain",
+            "retry_count_max": 0,
+            "reply_timeout": 10.0,
+            **options,
+        }
+        return RemoteSite(**words)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._listener.close()
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive(), "the script still waits for the client"
+        for error in self.errors:
+            raise error
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start a server that plays one script a connection; its failed expectations fail the test."""
+    servers: list[Server] = []
+
+    def start(*scripts: Script, chunk: int | None = None) -> Server:
+        servers.append(Server(list(scripts), chunk))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+class _AsyncAsBlocking:
+    """The asyncio client with a blocking face, so that one test drives both."""
+
+    def __init__(self, client: AsyncPop3Client, loop: asyncio.AbstractEventLoop) -> None:
+        self._client, self._loop = client, loop
+
+    def __getattr__(self, name: str) -> object:
+        value = getattr(self._client, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._loop.run_until_complete(value(*args, **kwargs))
+
+    def __enter__(self) -> _AsyncAsBlocking:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.run_until_complete(self._client.__aexit__(None, None, None))
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Pop3Client]]:
+    """``connect(site)`` opens the client under test; it is closed after the test."""
+    opened: list[Pop3Client] = []
+    loop = asyncio.new_event_loop()
+
+    def open_client(site: RemoteSite, **options: bool) -> Pop3Client:
+        if request.param == "blocking":
+            client = Pop3Client.connect(site, **options)
+        else:
+            asynchronous = loop.run_until_complete(AsyncPop3Client.connect(site, **options))
+            client = _AsyncAsBlocking(asynchronous, loop)  # type: ignore[assignment]
+        opened.append(client)
+        return client
+
+    yield open_client
+    for client in opened:
+        client.close()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+class Box:
+    """A sink that keeps whole mails, to be compared."""
+
+    def __init__(self) -> None:
+        self.mails: dict[int, bytes] = {}
+        self.errors: dict[int, Exception] = {}
+        self.order: list[int] = []
+        self.open: bytearray | None = None
+
+    def begin(self, number: int) -> None:
+        assert self.open is None, "a mail begins inside another"
+        self.open = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert self.open is not None
+        assert len(data) > 0, "nothing was written"
+        self.open += data
+
+    def end(self, number: int) -> None:
+        assert self.open is not None
+        self.mails[number] = bytes(self.open)
+        self.order.append(number)
+        self.open = None
+
+    def refused(self, number: int, error: Exception) -> None:
+        assert self.open is None
+        self.errors[number] = error
+        self.order.append(number)
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of the tests' own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    """TLS of a server that is ``localhost`` and 127.0.0.1."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The authority's certificate as a file."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
