@@ -1,0 +1,140 @@
+"""Finished messages go out by the Airflow connection type ``smtp``, octet for octet.
+
+Strategy: the hook of the smtp provider reads the connection, does TLS, basic login and OAuth2; what it lacks is here: a
+finished message, a null reverse-path, an answer for each recipient, errors that say "later" or "no", and implicit
+TLS with the connection's default options (the provider would ask for STARTTLS inside TLS).
+
+Invariant: a message is given to a relay at most once by one call; a connection whose state is in doubt is closed.
+``_smtp_client`` is the only private name of the provider that is touched, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import ssl
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.sdk.exceptions import AirflowException
+
+from airflow_pop3_gateway.errors import (
+    AcknowledgmentError,
+    ConfigurationError,
+    GatewayError,
+    RelayRefused,
+    RelayUnavailable,
+)
+
+
+class GatewaySmtpHook(SmtpHook):
+    """A relay for finished messages; a context manager that connects when the first message is sent.
+
+    :param smtp_conn_id: id of an Airflow connection of type ``smtp``. ``disable_ssl`` in its extra means STARTTLS,
+        ``disable_ssl`` and ``disable_tls`` mean no encryption, neither means TLS from the first octet.
+    """
+
+    @property
+    def smtp_starttls(self) -> bool:
+        """STARTTLS is for connections that are not encrypted yet (RFC 3207 §4)."""
+        return bool(super().smtp_starttls) and not self.use_ssl
+
+    def __enter__(self) -> GatewaySmtpHook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._disconnect()
+
+    def send_raw(self, mail_from: str, recipients: Sequence[str], data: bytes) -> Mapping[str, str]:
+        """Send a finished message.
+
+        :param mail_from: the reverse-path; ``""`` is the null reverse-path ``<>`` (RFC 5321 §4.5.5).
+        :param data: the whole message with CRLF line ends; dots are stuffed here.
+        :returns: recipient → reply, for recipients the relay refused while it took others.
+        :raises RelayRefused: 5xx for the message or for every recipient.
+        :raises RelayUnavailable: 4xx, or the relay could not be reached; the message was not accepted.
+        :raises ConfigurationError: the connection itself must be corrected; nothing was sent.
+        """
+        client = self._connected()
+        options = ["BODY=8BITMIME"] if not data.isascii() and client.has_extn("8bitmime") else []
+        try:
+            refused = client.sendmail(mail_from, list(recipients), data, mail_options=options)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise _refusal(error.recipients) from None
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            reply = (error.smtp_code, error.smtp_error)
+            raise _refusal({recipient: reply for recipient in recipients}) from None
+        except OSError as error:
+            self._disconnect()
+            raise RelayUnavailable(f"The connection to {self._place} broke: {error}") from error
+        return {recipient: _text(reply) for recipient, reply in refused.items()}
+
+    def _connected(self) -> smtplib.SMTP:
+        """The client of the provider's hook, connected and logged in."""
+        try:
+            self.get_conn()
+        except (AirflowException, RuntimeError, OSError) as error:
+            trouble = self._trouble(error)
+            self._disconnect()
+            raise trouble from error
+        client = self._smtp_client
+        if not isinstance(client, smtplib.SMTP):
+            raise ConfigurationError(
+                "The smtp provider is of a version this package does not know.", field=""
+            )
+        return client
+
+    def _trouble(self, error: Exception) -> GatewayError:
+        """Why there is no connection: what a person must correct, or what may pass by itself."""
+        cause = error.__context__ if isinstance(error, AirflowException) else error
+        advice = f"Correct connection {self.smtp_conn_id!r}"
+        if isinstance(cause, smtplib.SMTPAuthenticationError) and cause.smtp_code >= 500:
+            reply = _text((cause.smtp_code, cause.smtp_error))
+            return ConfigurationError(
+                f"{self._place} refused the login ({reply}). {advice}: login and password.", field="password"
+            )
+        if isinstance(cause, smtplib.SMTPNotSupportedError):
+            return ConfigurationError(
+                f"{self._place}: {cause} {advice}: disable_ssl, disable_tls, or no login.",
+                field="disable_tls",
+            )
+        if isinstance(cause, ssl.SSLError) and not isinstance(
+            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
+            return ConfigurationError(
+                f"TLS with {self._place} failed: {cause}. {advice}: host, port and disable_ssl; the certificate must "
+                "come from an authority this machine trusts.",
+                field="disable_ssl",
+            )
+        if isinstance(cause, OSError):
+            return RelayUnavailable(f"{self._place} cannot be reached: {cause}")
+        return ConfigurationError(f"{advice}: {error}", field="smtp_conn_id")
+
+    def _disconnect(self) -> None:
+        client, self._smtp_client = self._smtp_client, None
+        if isinstance(client, smtplib.SMTP):
+            with contextlib.suppress(OSError):
+                client.quit()
+            client.close()
+
+    @property
+    def _place(self) -> str:
+        return f"SMTP relay {self.host}:{self.port}" if self.smtp_connection else "SMTP relay"
+
+
+def _text(reply: tuple[int, bytes | str]) -> str:
+    code, words = reply
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return f"{code} {' '.join(text.split())}"
+
+
+def _refusal(replies: Mapping[str, tuple[int, bytes | str]]) -> AcknowledgmentError:
+    """No recipient got the message: for good when every reply says so, later when one does."""
+    refused = {recipient: _text(reply) for recipient, reply in replies.items()}
+    sentence = "; ".join(f"{recipient}: {reply}" for recipient, reply in refused.items())
+    if all(code >= 500 for code, _ in replies.values()):
+        return RelayRefused(f"The relay refused the message: {sentence}", refused=refused)
+    return RelayUnavailable(f"The relay postponed the message: {sentence}", refused=refused)

@@ -1,0 +1,72 @@
+"""The base path becomes a :class:`~airflow_pop3_gateway.store.Store`, and references become what they refer to.
+
+Strategy: an argument wins over ``[pop3_gateway] base_path``, which wins over a folder below ``AIRFLOW_HOME``. Paths are
+``ObjectStoragePath`` URLs, so credentials come from Airflow connections: ``s3://connection_id@bucket/prefix``.
+
+Invariant: what travels between tasks is the base path as text and keys below it, never an open store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.configuration import conf
+
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, StoreUnavailable
+from airflow_pop3_gateway.records import Classified
+from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store.transfers import read_lines
+
+
+def base_path_in_force(base_path: str | None = None) -> str:
+    """The base path as a URL: the argument, else the configuration, else a folder below ``AIRFLOW_HOME``."""
+    chosen = base_path or conf.get("pop3_gateway", "base_path", fallback=None)
+    if chosen:
+        return str(chosen)
+    home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
+    return (Path(os.path.expandvars(home)).expanduser().absolute() / "pop3_gateway").as_uri()
+
+
+def open_store(base_path: str | None = None) -> Store:
+    """Open and try out the store at a base path.
+
+    :raises ConfigurationError: when the URL or its connection is not usable.
+    :raises StoreError: when the store cannot be reached, or cannot carry the journal.
+    """
+    url = base_path_in_force(base_path)
+    try:
+        path = ObjectStoragePath(url)
+        _ = path.fs
+    except (ValueError, ImportError) as error:
+        raise ConfigurationError(
+            f"base path {url!r} cannot be opened: {error}; use a folder as file:///… or S3 as "
+            "s3://connection_id@bucket/prefix.",
+            field="base_path",
+        ) from None
+    try:
+        return Store.at(path)
+    except GatewayError:
+        raise
+    except OSError as error:
+        raise StoreUnavailable(f"base path {url!r} cannot be reached: {error}") from error
+
+
+def transfers_of(classified: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The lines behind the result of a :class:`ClassifyOperator`: one dictionary a mail.
+
+    Each is the transfer record without its evidence (``docs/reference/records.md``), with the full URL of each file
+    added as ``url``, so that a task can go on with ``ObjectStoragePath(line["files"][0]["url"])``.
+
+    :param classified: what the task returned, by XCom.
+    """
+    store = open_store(classified["base_path"])
+    result = Classified.from_json(classified)
+    for batch in result.batches:
+        for line in read_lines(store, result.site, batch) or ():
+            for file in line["files"]:
+                file["url"] = f"{classified['base_path'].rstrip('/')}/{file['path']}"
+            yield line

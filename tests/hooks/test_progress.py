@@ -1,0 +1,30 @@
+"""Progress is a line every few seconds."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_pop3_gateway.hooks.progress import INTERVAL, ProgressLog, octets_text
+
+
+def test_a_line_every_interval_with_messages_octets_and_rate(caplog: pytest.LogCaptureFixture) -> None:
+    time = [0.0]
+    progress = ProgressLog(logging.getLogger("t"), "orders: retrieving", clock=lambda: time[0])
+    with caplog.at_level(logging.INFO, "t"):
+        for count in range(1, 1200):
+            time[0] = count * INTERVAL / 500
+            progress(count, count * 4000, 1200)
+    assert [record.getMessage() for record in caplog.records] == [
+        "orders: retrieving: 500 of 1200 messages, 2.0 MB, 100 messages/s, 400 KB/s",
+        "orders: retrieving: 1000 of 1200 messages, 4.0 MB, 100 messages/s, 400 KB/s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (20_000_000, "20 MB"), (5e12, "5000 GB")],
+)
+def test_octets_for_people(octets: float, text: str) -> None:
+    assert octets_text(octets) == text
