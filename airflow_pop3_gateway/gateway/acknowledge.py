@@ -39,7 +39,9 @@ def acknowledge(site: RemoteSite, store: Store, send: SendRaw, *, now: Clock = u
     :raises StoreError: when the outbox cannot be read or written.
     """
     outcomes = Counter(_send_one(store, key, send, now) for key in outbox.pending(store, site.name))
-    return Acknowledged(site.name, sent=outcomes["SENT"], refused=outcomes["REFUSED"], postponed=outcomes["PENDING"])
+    return Acknowledged(
+        site.name, sent=outcomes["SENT"], refused=outcomes["REFUSED"], postponed=outcomes["PENDING"]
+    )
 
 
 def _send_one(store: Store, key: str, send: SendRaw, now: Clock) -> str:
@@ -54,7 +56,9 @@ def _send_one(store: Store, key: str, send: SendRaw, now: Clock) -> str:
     try:
         send(receipt.mail_from, [receipt.recipient], base64.b64decode(receipt.message))
     except RelayRefused as error:
-        log.warning("%s: the relay refused the acknowledgment to %s: %s", receipt.site, receipt.recipient, error)
+        log.warning(
+            "%s: the relay refused the acknowledgment to %s: %s", receipt.site, receipt.recipient, error
+        )
         settled = outbox.settle(store, receipt, state="REFUSED", last_error=str(error))
     except RelayUnavailable as error:
         log.warning("%s: the acknowledgment to %s waits: %s", receipt.site, receipt.recipient, error)

@@ -75,7 +75,8 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
     manifest = read_manifest(deposit.store, deposit.site.name, batch)
     if manifest is None:
         raise StoreCorrupt(
-            f"{deposit.site.name}: batch {batch} has no manifest; take batch names from a retrieve result.", batch=batch
+            f"{deposit.site.name}: batch {batch} has no manifest; take batch names from a retrieve result.",
+            batch=batch,
         )
     lines = TransferLines(deposit.store, deposit.site.name, batch)
     octets = 0

@@ -1,43 +1,316 @@
 """Deposit: one mail of the spool becomes one record, with what belongs to it.
 
 Strategy: the mail is understood while it streams; files go to keys made from its place in the spool; the record is
-created last and decides. A record found under the identity is either this mail's own, from a run that died after
-it, or another's: then this one is a duplicate, its files are taken back and it is disposed of like any mail that
-cannot be taken (Gateway: *error_mail_disposal*; RECOVER keeps the whole mail as ``<xfer ident>.<local ident>``).
+created last and decides. A record found under the identity is either this mail's own, of a run that died after it, or
+another's: then this one is a duplicate. What cannot be taken is disposed of (Gateway: *error_mail_disposal*):
+RECOVER keeps the whole mail undecoded as ``<xfer ident>.<local ident>``, LEAVE and DELETE cancel the transfer.
 
-Invariant: whatever happens here, at most one record names this place of the spool, and a receipt is put into the
-outbox only for a record that exists.
+Invariant: at most one record names this place of the spool; files are taken back only where every run would take
+them back; a receipt enters the outbox only after its record exists.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from airflow_pop3_gateway.acks import mdn, parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
-from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, GatewayError, MailRefused, StoreError
-from airflow_pop3_gateway.mail import Head, Policy, Understanding, identity, split_subject, understand
-from airflow_pop3_gateway.mail.names import distinct_name
+from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
+from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
+from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
+from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
 from airflow_pop3_gateway.records import (
-    OUTBOX_SCHEMA,
     RECORD_SCHEMA,
-    AcknowledgmentRequest,
     Defect,
     ManifestEntry,
     Raw,
     Reason,
-    Receipt,
     Rejected,
     StoredFile,
     TransferRecord,
     digest_key,
 )
+from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.store import Store, Writer, layout, outbox
 from airflow_pop3_gateway.store.spool import open_mail
 from airflow_pop3_gateway.store.transfers import create_record
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What chooses an Application sees (Gateway: the arguments of *ExitPop3GetAppli*), and the header besides.
+
+    :ivar originator: the site; :ivar destination: the login; :ivar application: the proposed one: ``APPLI`` of the
+        subject, else the site's.
+    """
+
+    originator: str
+    destination: str
+    from_: str
+    to: tuple[str, ...]
+    xfer_ident: str
+    subject: str
+    application: str
+    head: Head
+
+
+Chooser = Callable[[Choice], str | None]
+"""Names the Application; ``None`` for the site's default; raises MailRefused to reject the mail."""
+
+
+def site_application(choice: Choice) -> str | None:
+    """The proposed Application: what the sample of the Gateway's exit does."""
+    return choice.application
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """Files the mails of one site; may be used by several threads at once."""
+
+    site: RemoteSite
+    store: Store
+    choose: Chooser = site_application
+    applications: Mapping[str, Application] = dataclasses.field(default_factory=dict)
+
+    def file(self, entry: ManifestEntry) -> TransferRecord:
+        """Understand a mail and write down what it is.
+
+        :returns: the record, of now or of the run that wrote it first.
+        :raises StoreError: when the store fails or the octets are not those that were retrieved.
+        """
+        return _Mail(self, entry).file()
+
+
+class _Mail:
+    """One mail on its way; the state that the callbacks of :func:`understand` share."""
+
+    def __init__(self, deposit: Deposit, entry: ManifestEntry) -> None:
+        self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
+        self._head = Head.from_bytes(b"")
+        self._application = deposit.applications.get(
+            self._site.application, Application(self._site.application)
+        )
+        self._subject, self._xfb = "", dict[str, str]()
+        self._xfer_ident, self._source = "", "header-hash"
+        self._keys: list[str] = []
+        self._defects: list[Defect] = []
+
+    def file(self) -> TransferRecord:
+        understanding, rejected = self._understand()
+        record = self._record(understanding)
+        if rejected is None:
+            stored = create_record(self._store, record)
+            if stored.raw == record.raw:
+                self._enqueue(stored)
+                return stored
+            rejected = Rejected(self._xfer_ident, _duplicate_reason(stored, record), duplicate_of=stored.key)
+        record = self._dispose(record, rejected)
+        stored = create_record(self._store, record)
+        if stored.raw != record.raw:  # its identity was taken by another mail in the meantime or before
+            duplicate = dataclasses.replace(rejected, duplicate_of=stored.key)
+            stored = create_record(self._store, self._dispose(record, duplicate))
+        self._enqueue(stored)
+        return stored
+
+    # ------------------------------------------------------------------------------------- understanding
+
+    def _understand(self) -> tuple[Understanding | None, Rejected | None]:
+        understanding: Understanding | None = None
+        try:
+            understanding = understand(open_mail(self._store, self._entry), self._policy, self._open_file)
+            reason = understanding.rejected
+        except StoreError:
+            raise
+        except MailError as error:
+            reason = Reason(
+                getattr(error, "code", "") or getattr(error, "limit", "") or "mail-error", str(error)
+            )
+        except Exception as error:  # one bad mail never stops a maildrop, not even by a defect of ours
+            log.exception("%s: %s could not be understood", self._site.name, self._entry.local_ident)
+            reason = Reason("internal-error", f"{type(error).__name__}: {error}")
+        if not self._xfer_ident:
+            self._identify(understanding.head if understanding else self._head)
+        return understanding, None if reason is None else Rejected(self._xfer_ident, reason)
+
+    def _identify(self, head: Head) -> None:
+        self._head = head
+        self._subject = head.subject
+        if head.fields:
+            self._xfer_ident, self._source = identity(head)
+        else:
+            self._xfer_ident = self._entry.sha256
+
+    def _policy(self, head: Head) -> Policy:
+        """Choose the Application, and with it how the mail is extracted (Gateway: Application, then Remote Site)."""
+        self._identify(head)
+        site = self._site
+        subject, xfb = split_subject(head.subject, site.subject_delimiter)
+        proposed = xfb.get("appli") or site.application
+        choice = Choice(
+            site.name, site.login, head.from_, head.to, self._xfer_ident, head.subject, proposed, head
+        )
+        name = self._deposit.choose(choice) or site.application
+        try:
+            self._application = self._deposit.applications.get(name) or Application(name)
+        except ConfigurationError as error:
+            self._defects.append(Defect("application-name", "", str(error)))
+        application = self._application
+        extract = site.extract_file if application.extract_file is None else application.extract_file
+        if extract:
+            self._subject, self._xfb = subject, xfb
+        return Policy(
+            application=application.name,
+            extract_file=extract,
+            multiple_attachments=application.multiple_attachments or site.multiple_attachments,
+            user_message_limit=site.user_message_limit,
+            limits=site.limits,
+        )
+
+    # ------------------------------------------------------------------------------------------- storing
+
+    def _key(self, name: str) -> str:
+        return layout.file(self._application.name, self._entry.batch, self._entry.local_ident, name)
+
+    def _open_file(self, name: str, content_type: str) -> Writer:
+        key = self._key(name)
+        self._keys.append(key)
+        return _Repeatable(self._store.create(key))
+
+    def _take_back(self) -> None:
+        for key in self._keys:
+            self._store.delete(key)
+        self._keys.clear()
+
+    def _keep_whole(self, name: str) -> StoredFile:
+        """The exact octets of the mail as a file."""
+        key = self._key(name)
+        writer = _Repeatable(self._store.create(key))
+        try:
+            for chunk in open_mail(self._store, self._entry):
+                writer.write(chunk)
+            writer.commit()
+        finally:
+            writer.discard()
+        return StoredFile(key, name, None, "message/rfc822", self._entry.length, self._entry.sha256)
+
+    # -------------------------------------------------------------------------------------------- record
+
+    def _record(self, understanding: Understanding | None) -> TransferRecord:
+        entry, head = self._entry, self._head
+        record = TransferRecord(
+            schema=RECORD_SCHEMA,
+            key=digest_key(self._site.name, self._xfer_ident),
+            local_ident=entry.local_ident,
+            type="XFER",
+            file_name="",
+            state="ENDED",
+            protocol="POP3",
+            originator=self._site.name,
+            destination=self._site.login,
+            application=self._application.name,
+            from_=head.from_,
+            to=head.to,
+            cc=head.cc,
+            subject=self._subject,
+            date=head.date,
+            xfer_ident=self._xfer_ident,
+            xfer_ident_source="message-id" if self._source == "message-id" else "header-hash",
+            raw=Raw(
+                entry.site,
+                entry.batch,
+                entry.index,
+                entry.uidl,
+                entry.segment,
+                entry.offset,
+                entry.length,
+                entry.sha256,
+            ),
+            created_at=entry.retrieved_at,
+            xfb=self._xfb,
+            defects=tuple(self._defects),
+        )
+        if understanding is None:
+            return record
+        files = understanding.files
+        if understanding.rule == "whole-mail":
+            files = (self._keep_whole(f"{layout.segment(self._application.name)}.eml"),)
+        return dataclasses.replace(
+            record,
+            type=understanding.type,
+            file_name=understanding.file_name,
+            rule=understanding.rule,
+            files=files,
+            user_message=understanding.user_message,
+            user_message_file=understanding.user_message_file,
+            leaves=understanding.leaves,
+            defects=(*record.defects, *understanding.defects),
+            report=parse_report(understanding.captured) if understanding.type == "EERP" else None,
+            acknowledgment=answer(self._site, head, understanding),
+        )
+
+    def _dispose(self, record: TransferRecord, rejected: Rejected) -> TransferRecord:
+        """Apply error_mail_disposal; a duplicate's key is its own, for its identity belongs to the first."""
+        self._take_back()
+        site, duplicate = self._site, rejected.duplicate_of is not None
+        own_ident = f"{self._xfer_ident}.{self._entry.local_ident}"
+        disposed = dataclasses.replace(
+            record,
+            key=digest_key(site.name, own_ident if duplicate else self._xfer_ident),
+            rejected=rejected,
+            disposal=site.error_mail_disposal,
+            type="XFER",
+            file_name="",
+            files=(),
+            user_message=None,
+            user_message_file=None,
+            leaves=tuple(
+                dataclasses.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
+            ),
+            acknowledgment=_waits_for_a_person(record, rejected),
+        )
+        if site.error_mail_disposal != "recover":
+            return dataclasses.replace(disposed, state="CANCELED")
+        word = "DUPLICATE" if duplicate else "RECOVER"
+        return dataclasses.replace(
+            disposed,
+            file_name=word,
+            file_type="DATA",
+            xfer_ident=own_ident,
+            files=(self._keep_whole(f"{word}.eml"),),
+        )
+
+    def _enqueue(self, record: TransferRecord) -> None:
+        for receipt in receipts_for(self._site, record, self._head):
+            outbox.enqueue(self._store, receipt)
+
+
+def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:
+    if first.raw.sha256 == second.raw.sha256:
+        return Reason("duplicate-octets", f"the same octets are stored as {first.local_ident}")
+    return Reason(
+        f"duplicate-{second.xfer_ident_source}", f"{first.local_ident} has the same identity, other octets"
+    )
+
+
+def _waits_for_a_person(record: TransferRecord, rejected: Rejected) -> TransferRecord | None: ...
+
+
+class _Repeatable:
+    """A writer for a key that only this mail uses: what a run before the crash published there is the same."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.key = writer.key
+        self.write = writer.write
+        self.discard = writer.discard
+
+    def commit(self) -> str:
+        """Publish, or find it published. :returns: the key."""
+        try:
+            return self._writer.commit()
+        except AlreadyStored:
+            return self.key

@@ -61,20 +61,26 @@ class Retention:
             return False
         if entry.state == "COMMITTED" and self.outcome(entry) != "good":
             return False
-        return self.started_at - layout.moment(entry.stored_at) >= timedelta(days=self.site.retention_days or 0)
+        return self.started_at - layout.moment(entry.stored_at) >= timedelta(
+            days=self.site.retention_days or 0
+        )
 
     def outcome(self, entry: LedgerEntry) -> str:
         """What classification made of a mail: ``good``, ``left`` (error_mail_disposal=leave) or ``waiting``."""
         if entry.batch not in self._left:
             lines = read_lines(self.store, self.site.name, entry.batch)
             self._left[entry.batch] = (
-                None if lines is None else {line["raw"]["index"] for line in lines if line["disposal"] == "leave"}
+                None
+                if lines is None
+                else {line["raw"]["index"] for line in lines if line["disposal"] == "leave"}
             )
         left = self._left[entry.batch]
         return "waiting" if left is None else "left" if entry.index in left else "good"
 
 
-def reconcile(ledger: Ledger, listing: Listing, client: MailClient, retention: Retention) -> tuple[list[int], list[int]]:
+def reconcile(
+    ledger: Ledger, listing: Listing, client: MailClient, retention: Retention
+) -> tuple[list[int], list[int]]:
     """Bring the ledger up to date with a listing.
 
     :returns: numbers that are stored, proven and due for DELE; numbers that are wanted.

@@ -52,7 +52,12 @@ def no_progress(messages: int, octets: int, total: int) -> None:
 
 
 def retrieve(
-    site: RemoteSite, store: Store, connect: Connect, *, now: Clock = utc_now, on_progress: Progress = no_progress
+    site: RemoteSite,
+    store: Store,
+    connect: Connect,
+    *,
+    now: Clock = utc_now,
+    on_progress: Progress = no_progress,
 ) -> Retrieved:
     """Run one session.
 
@@ -66,7 +71,9 @@ def retrieve(
     retention = Retention(site, store, now())
     ledger = Ledger.load(store, site.name)
     ledger.recover(store, retention.first_state)
-    ledger.batches = [batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))]
+    ledger.batches = [
+        batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))
+    ]
     with connect(site) as client:
         listing = take_listing(client, site, retention.started_at)
         result = _Session(site, store, ledger, client, listing, retention, now, on_progress).run()
@@ -155,7 +162,9 @@ class _Session:
             try:
                 self.client.retrieve(numbers, spool)
             except Pop3Error as error:
-                log.warning("%s: the session broke after %d mails: %s", self.site.name, len(spool.entries), error)
+                log.warning(
+                    "%s: the session broke after %d mails: %s", self.site.name, len(spool.entries), error
+                )
                 trouble = error
             except BaseException:
                 spool.discard()
@@ -196,7 +205,9 @@ class _Session:
             refused = self.client.delete(sorted(doomed)) if doomed else {}
             self.client.quit()
         except Pop3Error as error:
-            log.warning("%s: deletions are not certain, the next session checks them: %s", self.site.name, error)
+            log.warning(
+                "%s: deletions are not certain, the next session checks them: %s", self.site.name, error
+            )
             return [], error
         for number, refusal in refused.items():
             log.warning("%s: message %d was not deleted: %s", self.site.name, number, refusal)

@@ -10,15 +10,21 @@ import re
 from datetime import datetime, timezone
 from urllib.parse import quote
 
+from airflow_pop3_gateway.records import digest_key
+
 _PLAIN = re.compile(r"[A-Za-z0-9_@=+-][A-Za-z0-9_.@=+-]{0,99}")
 _BATCH = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
 def segment(word: str) -> str:
-    """One part of a key made from any text: plain words stay readable, the rest is percent-quoted and bounded."""
-    return (
-        word if _PLAIN.fullmatch(word) else ("%" + quote(word, safe="@=+-_", errors="surrogateescape"))[:160]
-    )
+    """One part of a key made from any text: plain words stay readable, the rest is percent-quoted.
+
+    What is too long for a file system is cut, with a digest in its place, so that two words never become one.
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    quoted = "%" + quote(word, safe="@=+-_", errors="surrogateescape")
+    return quoted if len(quoted) <= 160 else f"{quoted[:119]}~{digest_key(word)}"
 
 
 def timestamp(moment: datetime) -> str:

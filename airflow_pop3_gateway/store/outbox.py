@@ -60,7 +60,9 @@ def pending(store: Store, site: str) -> list[str]:
 
 def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
     """Claim the next attempt. :returns: its number, ``None`` while another worker is at it."""
-    mark = json.dumps({"at": layout.timestamp(now), "host": socket.gethostname(), "pid": os.getpid()}).encode()
+    mark = json.dumps(
+        {"at": layout.timestamp(now), "host": socket.gethostname(), "pid": os.getpid()}
+    ).encode()
     for attempt in range(receipt.attempts + 1, receipt.attempts + 1000):
         key = layout.receipt_attempt(receipt.key, attempt)
         try:

@@ -33,7 +33,8 @@ HEAD_BYTES = 1 << 20
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _FIELDS = re.compile(
-    rb"^(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+    rb"^(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
