@@ -58,15 +58,27 @@ class GatewaySmtpHook(SmtpHook):
         :raises RelayUnavailable: 4xx, or the relay could not be reached; the message was not accepted.
         :raises ConfigurationError: the connection itself must be corrected; nothing was sent.
         """
+        addresses = (mail_from, *recipients)
         client = self._connected()
-        options = ["BODY=8BITMIME"] if not data.isascii() and client.has_extn("8bitmime") else []
         try:
+            if not all(map(str.isprintable, addresses)):
+                raise ValueError("control character")
+            client.ehlo_or_helo_if_needed()
+            options = ["BODY=8BITMIME"] if not data.isascii() and client.has_extn("8bitmime") else []
+            if not all(map(str.isascii, addresses)) and client.has_extn("smtputf8"):
+                options.append("SMTPUTF8")
             refused = client.sendmail(mail_from, list(recipients), data, mail_options=options)
         except smtplib.SMTPRecipientsRefused as error:
             raise _refusal(error.recipients) from None
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             reply = (error.smtp_code, error.smtp_error)
             raise _refusal({recipient: reply for recipient in recipients}) from None
+        except ValueError as error:
+            self._disconnect()
+            raise RelayRefused(
+                f"An address cannot be given to {self._place} (no SMTPUTF8 there, or a control character in it): {addresses!r}",
+                refused=dict.fromkeys(recipients, ""),
+            ) from error
         except OSError as error:
             self._disconnect()
             raise RelayUnavailable(f"The connection to {self._place} broke: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import smtplib
 import ssl
@@ -53,9 +54,9 @@ class FreePort(Controller):
     """Listens on any port that is free, and says which."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_a_permanent_refusal_is_final_and_the_connection_goes_on(
         with pytest.raises(RelayRefused) as caught:
             hook.send_raw("", ["bad@example.com"], MESSAGE)
         hook.send_raw("", ["a@example.com"], MESSAGE)
-    assert caught.value.refused == {"bad@example.com": "550 no such user"}
+    assert caught.value.facts["refused"] == {"bad@example.com": "550 no such user"}
     assert len(relay.box) == 1
 
 
@@ -197,6 +198,24 @@ def test_4xx_is_later_and_5xx_is_no(
     with pytest.raises(error):
         send("relay")
     assert relay.box == []
+
+
+@pytest.mark.parametrize("recipient", ["a\r\nRCPT TO:<b@example.com>", "jos\u00e9@example.com"])
+def test_an_address_smtp_cannot_carry_is_refused(
+    relay: Relay, start: Callable[..., int], connection: Define, recipient: str
+) -> None:
+    connection("relay", conn_type="smtp", host="localhost", port=start(enable_SMTPUTF8=False), extra=PLAIN)
+    with pytest.raises(RelayRefused, match="cannot be given"):
+        send("relay", (recipient,))
+    assert relay.box == []
+
+
+def test_an_international_address_goes_to_a_relay_that_takes_it(
+    relay: Relay, start: Callable[..., int], connection: Define
+) -> None:
+    connection("relay", conn_type="smtp", host="localhost", port=start(enable_SMTPUTF8=True), extra=PLAIN)
+    send("relay", ("jos\u00e9@example.com",))
+    assert relay.box[0][1] == ["jos\u00e9@example.com"]
 
 
 def test_nobody_there_is_later(connection: Define) -> None:

@@ -1,0 +1,59 @@
+"""Acknowledge as a task: receipts that wait in the outbox go out by SMTP, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import RelayUnavailable
+from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.operators.site import SiteOperator, refuse_unless
+from airflow_pop3_gateway.records import Acknowledged
+from airflow_pop3_gateway.store import Store
+
+
+class AcknowledgeOperator(SiteOperator):
+    """Sends every receipt of a site that waits, those that earlier runs left too.
+
+    A relay that says "later" fails the task so that Airflow tries again; what was sent stays sent. Returns
+    counts (:class:`~airflow_pop3_gateway.records.Acknowledged`), with ``pop3_conn_id`` and ``base_path``.
+
+    :param classified: output of a :class:`ClassifyOperator` (templated, mappable). Without it: ``pop3_conn_id``.
+    :param smtp_conn_id: Airflow connection of type ``smtp`` (templated); default: the one the site names.
+    """
+
+    template_fields: Sequence[str] = (*SiteOperator.template_fields, "classified", "smtp_conn_id")
+    template_fields_renderers = {"classified": "json"}  # noqa: RUF012
+    reference_field = "classified"
+
+    def __init__(
+        self, *, classified: Mapping[str, Any] | None = None, smtp_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.classified = classified
+        self.smtp_conn_id = smtp_conn_id
+        self._refuse_two_places()
+        refuse_unless(self, "smtp_conn_id", smtp_conn_id, str, "the id of a connection of type smtp")
+
+    def work(self, site: RemoteSite, store: Store) -> Acknowledged:
+        """Sweep the outbox of the site."""
+        with GatewaySmtpHook(self.smtp_conn_id or site.smtp_conn_id) as relay:
+
+            def send(mail_from: str, recipients: Sequence[str], message: bytes) -> None:
+                relay.send_raw(mail_from, recipients, message)
+
+            result = gateway.acknowledge(site, store, send)
+        self.log.info(
+            "%s: %d acknowledgments sent, %d refused for good, %d wait",
+            site.name,
+            result.sent,
+            result.refused,
+            result.postponed,
+        )
+        if result.postponed:
+            raise RelayUnavailable(
+                f"{site.name}: {result.postponed} acknowledgments wait in the outbox; the log above says why."
+            )
+        return result

@@ -1,0 +1,81 @@
+"""Classify as a task: stored mails become transfer records and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.config import Application, RemoteSite
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway.deposit import Chooser, site_application
+from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
+from airflow_pop3_gateway.operators.site import SiteOperator
+from airflow_pop3_gateway.records import Classified
+from airflow_pop3_gateway.store import Store
+
+
+class ClassifyOperator(SiteOperator):
+    """Decides for each stored mail what it is, extracts its files and writes one record for it.
+
+    Run it again after any failure: nothing is extracted twice. Returns counts by TYPE and Application and where the
+    lines lie (:class:`~airflow_pop3_gateway.records.Classified`), with ``pop3_conn_id`` and ``base_path``; go on from there with
+    :func:`airflow_pop3_gateway.hooks.store.transfers_of`.
+
+    :param retrieved: output of a :class:`RetrieveOperator` (templated, mappable); its site, base path and batches are
+        used. Without it: ``pop3_conn_id``, and every batch of the site that waits.
+    :param applications: Applications that have options of their own.
+    :param choose: names the Application of a mail, from a :class:`~airflow_pop3_gateway.operators.Choice`; ``None`` for the
+        site's default; raises :class:`~airflow_pop3_gateway.errors.MailRefused` to reject the mail.
+    """
+
+    template_fields: Sequence[str] = (*SiteOperator.template_fields, "retrieved")
+    template_fields_renderers = {"retrieved": "json"}  # noqa: RUF012
+    reference_field = "retrieved"
+
+    def __init__(
+        self,
+        *,
+        retrieved: Mapping[str, Any] | None = None,
+        applications: Iterable[Application] = (),
+        choose: Chooser = site_application,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.retrieved = retrieved
+        self.applications = tuple(applications)
+        self.choose = choose
+        self._refuse_two_places()
+        if not callable(choose):
+            raise ConfigurationError(f"Task {self.task_id!r}: choose must be callable.", field="choose")
+        if not all(isinstance(application, Application) for application in self.applications):
+            raise ConfigurationError(
+                f"Task {self.task_id!r}: applications must be Application(…) values.", field="applications"
+            )
+
+    def work(self, site: RemoteSite, store: Store) -> Classified:
+        """Classify the batches of the reference, or all that wait."""
+        batches = None if self.retrieved is None else self.retrieved.get("batches")
+        result = gateway.classify(
+            site,
+            store,
+            batches,
+            choose=self.choose,
+            applications={application.name: application for application in self.applications},
+            on_progress=ProgressLog(self.log, f"{site.name}: classifying"),
+        )
+        self.log.info(
+            "%s: %d messages (%s), %s, %d files in %.1f s; %d recovered, %d duplicates, %d canceled, "
+            "%d acknowledgments wait",
+            site.name,
+            result.messages,
+            ", ".join(f"{count} {kind}" for kind, count in sorted(result.types.items())) or "none",
+            octets_text(result.octets),
+            result.files,
+            result.seconds,
+            result.recovered,
+            result.duplicates,
+            result.canceled,
+            result.receipts,
+        )
+        return result

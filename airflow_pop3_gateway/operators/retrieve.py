@@ -1,0 +1,48 @@
+"""Retrieve as a task: one session empties a maildrop into the spool."""
+
+from __future__ import annotations
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
+from airflow_pop3_gateway.operators.site import SiteOperator
+from airflow_pop3_gateway.pop3 import Pop3Client
+from airflow_pop3_gateway.records import Retrieved
+from airflow_pop3_gateway.store import Store
+
+
+class RetrieveOperator(SiteOperator):
+    """Stores every new mail of a site durably, then deletes it from the server as the connection's ``retention`` says.
+
+    Run it again after any failure: what was stored is not fetched twice. Returns counts and the names of the batches
+    that wait to be classified (:class:`~airflow_pop3_gateway.records.Retrieved`), with ``pop3_conn_id`` and
+    ``base_path``.
+    """
+
+    def work(self, site: RemoteSite, store: Store) -> Retrieved:
+        """One session with the site's server."""
+        self.log.info("%s: session with %s for %s", site.name, site.address, site.login)
+        progress = ProgressLog(self.log, f"{site.name}: retrieving")
+        result = gateway.retrieve(site, store, Pop3Client.connect, on_progress=progress)
+        self.log.info(
+            "%s: %d messages, %s stored in %.1f s; %d deleted on the server, %d kept, %d known before",
+            site.name,
+            result.messages,
+            octets_text(result.octets),
+            result.seconds,
+            result.deleted,
+            result.kept,
+            result.known,
+        )
+        if result.refused or result.too_large:
+            self.log.warning(
+                "%s: %d messages could not be had, %d are larger than max_message_bytes; they stay on the server",
+                site.name,
+                result.refused,
+                result.too_large,
+            )
+        if result.interrupted:
+            self.log.warning(
+                "%s: the session ended early, the next one goes on: %s", site.name, result.interrupted
+            )
+        return result

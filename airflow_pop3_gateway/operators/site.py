@@ -1,0 +1,94 @@
+"""What the operators have in common: they work on one site and one base path, and hand on a reference.
+
+Strategy: a reference is the result of a use case as JSON with ``pop3_conn_id`` and ``base_path`` added, so that a task that
+gets one needs nothing else; the same keys name the operators' arguments.
+
+Invariant: nothing is read or connected before ``execute``; wrong arguments are refused when the DAG is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, XComArg
+
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.records import Jsonable
+from airflow_pop3_gateway.store import Store
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SiteOperator(BaseOperator):
+    """Works on one site. Subclasses say what in :meth:`work`.
+
+    :param pop3_conn_id: Airflow connection of type ``pop3`` (templated).
+    :param base_path: where everything durable lies (templated); default: ``[pop3_gateway] base_path``.
+    """
+
+    template_fields: Sequence[str] = ("pop3_conn_id", "base_path")
+    ui_color: str = "#e8f1fa"
+    reference_field: ClassVar[str | None] = None
+    """The argument that takes the reference of the task before, where there is one."""
+
+    def __init__(
+        self, *, pop3_conn_id: str | None = None, base_path: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pop3_conn_id = pop3_conn_id
+        self.base_path = base_path
+        refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, "the id of a connection of type pop3")
+        refuse_unless(
+            self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
+        )
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run :meth:`work`; an error that another attempt cannot mend fails the task at once."""
+        with told_to_airflow():
+            conn_id, base_path = self._place()
+            result = self.work(Pop3Hook(conn_id).site, open_store(base_path))
+        return {**result.to_json(), "pop3_conn_id": conn_id, "base_path": base_path}
+
+    def work(self, site: RemoteSite, store: Store) -> Jsonable:
+        """The one call down."""
+        raise NotImplementedError
+
+    def _place(self) -> tuple[str, str]:
+        reference = getattr(self, self.reference_field) if self.reference_field else None
+        if reference is None:
+            return self.pop3_conn_id or Pop3Hook.default_conn_name, base_path_in_force(self.base_path)
+        try:
+            return str(reference["pop3_conn_id"]), str(reference["base_path"])
+        except (TypeError, KeyError):
+            raise ConfigurationError(
+                f"{self.reference_field} is not what a task of this package returned: {reference!r:.200}",
+                field=str(self.reference_field),
+            ) from None
+
+    def _refuse_two_places(self) -> None:
+        """A reference says which site and base path; saying it again could contradict it."""
+        name = self.reference_field
+        assert name is not None
+        refuse_unless(self, name, getattr(self, name), Mapping, "the output of the task before")
+        if getattr(self, name) is not None and (self.pop3_conn_id is not None or self.base_path is not None):
+            raise ConfigurationError(
+                f"Task {self.task_id!r}: {name} brings pop3_conn_id and base_path with it; give either.",
+                field=name,
+            )
+
+
+def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:
+    """Refuse an argument of a wrong type while the DAG is parsed.
+
+    :raises ConfigurationError: naming the task, the argument and what it must be.
+    """
+    if value is not None and not isinstance(value, kind | XComArg):
+        raise ConfigurationError(
+            f"Task {operator.task_id!r}: {name} must be {meaning}, not {value!r:.80}.", field=name
+        )
