@@ -1,0 +1,84 @@
+"""The field groups that reports are made of (RFC 3464 §2.1, RFC 8098 §3.1): like header blocks, with typed values.
+
+Invariant: any octets make groups; nothing raises; order is kept; what is beyond a bound is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from airflow_pop3_gateway.errors import LimitExceeded
+from airflow_pop3_gateway.mail.headers import Head, message_id_of
+from airflow_pop3_gateway.mail.words import text_of
+
+_BETWEEN_GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+|\r(?:[ \t]*\r)+")
+_TYPE = re.compile(r"([A-Za-z0-9-]+) ?; ?")
+_UNITEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+MOST_GROUPS = 10_000
+"""Recipients of one report that are read (RFC 5321 §4.5.3.1.8 asks servers for 100)."""
+_RETURNED = ("text/rfc822-headers", "message/global-headers", "message/rfc822", "message/global")
+
+
+class ReportPart(Protocol):
+    """A machine-readable part of a report, decoded, or the header block of the returned mail."""
+
+    @property
+    def content_type(self) -> str:
+        """Lower case, without parameters."""
+
+    @property
+    def data(self) -> bytes:
+        """Its octets."""
+
+
+def groups_of(data: bytes) -> list[Head]:
+    """The groups of fields, which empty lines part."""
+    found = []
+    for block in _BETWEEN_GROUPS.split(data, MOST_GROUPS)[:MOST_GROUPS]:
+        try:
+            group = Head.from_bytes(block)
+        except LimitExceeded:
+            continue
+        if group.fields:
+            found.append(group)
+    return found
+
+
+def value_of(group: Head, name: str) -> str:
+    """A field's text, ``""`` when it is missing."""
+    return group.text(name)
+
+
+def address_of(group: Head, name: str) -> str:
+    """A field's value without its type: ``rfc822; a@b`` is ``a@b``; escapes of RFC 6533 §3 undone."""
+    text = group.text(name)
+    kind = _TYPE.match(text)
+    if kind is None:
+        return text.strip("<>")
+    value = text[kind.end() :].strip().strip("<>")
+    return _UNITEXT.sub(_character, value) if kind[1].lower() == "utf-8" else value
+
+
+def _character(match: re.Match[str]) -> str:
+    number = int(match[1], 16)
+    return chr(number) if number < 0xD800 or 0xDFFF < number <= 0x10FFFF else match[0]
+
+
+def returned_message_id(parts: Iterable[ReportPart]) -> str:
+    """The Message-ID of the mail that the report returns, ``""`` when it returns none."""
+    for part in parts:
+        if part.content_type in _RETURNED:
+            try:
+                raw = Head.from_bytes(part.data.lstrip(b"\r\n")).get("message-id")
+            except LimitExceeded:
+                continue
+            if raw and (ident := message_id_of(raw)):
+                return ident
+    return ""
+
+
+def all_fields(group: Head) -> dict[str, str]:
+    """Every field of a group as text, the first of each name."""
+    return {name.decode("latin-1"): text_of(value) for name, value in reversed(group.fields)}

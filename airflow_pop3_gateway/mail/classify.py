@@ -1,0 +1,235 @@
+"""What kind of mail is this: the Gateway's table and our decisions where it is silent, as data.
+
+Two tables, each read from the top, the first row that fits decides. ``ROLES`` says what one part is for, as soon as
+it starts; ``RULES`` says what the whole mail is, when it has ended. ``docs/reference/classification.md`` has a line
+for every rule, and a test compares.
+
+Invariant: every mail gets exactly one rule; a rule with a reason means RECOVER; nothing else decides on types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_pop3_gateway.mail.mime import Part
+from airflow_pop3_gateway.records import TransferType
+
+Role = Literal["file", "text", "variant", "related", "signature", "report", "absent", "enclosed", "structure"]
+FileName = Literal["of-the-file", "of-the-application", "recover", "whole"]
+
+NOTIFICATIONS = (
+    "message/delivery-status",
+    "message/global-delivery-status",
+    "message/disposition-notification",
+    "message/global-disposition-notification",
+)
+REPORT_PARTS = (*NOTIFICATIONS, "message/feedback-report")
+CAPTURED = (
+    *REPORT_PARTS,
+    "text/rfc822-headers",
+    "message/global-headers",
+    "message/rfc822",
+    "message/global",
+)
+SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
+SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+ABSENT = ("message/partial", "message/external-body")
+
+
+def _within(part: Part, content_type: str) -> bool:
+    above = part.parent
+    while above is not None:
+        if above.content_type == content_type:
+            return True
+        above = above.parent
+    return False
+
+
+def _enclosed(part: Part) -> bool:
+    above = part.parent
+    while above is not None:
+        if above.kind == "message":
+            return True
+        above = above.parent
+    return False
+
+
+def _attached(part: Part) -> bool:
+    return part.head.disposition.value == "attachment"
+
+
+def _variant(part: Part) -> bool:
+    parent = part.parent
+    return parent is not None and parent.content_type == "multipart/alternative" and not _attached(part)
+
+
+def _html(part: Part) -> bool:
+    return part.content_type in ("text/html", "multipart/alternative", "multipart/mixed")
+
+
+def _related(part: Part) -> bool:
+    """Not the first part of a multipart/related whose first part is a page that can show it (RFC 2387)."""
+    parent = part.parent
+    if parent is None or parent.content_type != "multipart/related" or _attached(part):
+        return False
+    return parent.children > 1 and parent.first is not None and _html(parent.first)
+
+
+def _signature(part: Part) -> bool:
+    return (
+        part.parent is not None
+        and part.parent.content_type == "multipart/signed"
+        and part.content_type in SIGNATURES
+    )
+
+
+def _text(part: Part) -> bool:
+    return (
+        part.content_type.startswith("text/")
+        and not _attached(part)
+        and (part.parent is None or part.name is None)
+    )
+
+
+ROLES: tuple[tuple[Role, Callable[[Part], bool]], ...] = (
+    ("enclosed", _enclosed),
+    ("structure", lambda part: part.content_type.startswith("multipart/")),
+    ("absent", lambda part: part.content_type in ABSENT),
+    ("report", lambda part: part.content_type in REPORT_PARTS and part.parent is not None),
+    ("report", lambda part: _within(part, "multipart/report")),
+    ("signature", _signature),
+    ("text", lambda part: part.content_type in ("text/plain", "text/html") and _text(part)),
+    ("variant", _variant),
+    ("related", _related),
+    ("text", _text),
+    ("file", lambda part: True),
+)
+
+
+def role_of(part: Part) -> Role:
+    """What a part is for, by its own header and where it stands."""
+    return next(role for role, fits in ROLES if fits(part))
+
+
+@dataclass
+class Shape:
+    """What was seen of a mail, all that the rules look at.
+
+    :ivar content_type: of the mail; :ivar carried: the same, or what a multipart/signed carries.
+    """
+
+    content_type: str = "text/plain"
+    carried: str = "text/plain"
+    smime_type: str = ""
+    parts: int = 0
+    files: int = 0
+    has_text: bool = False
+    has_notification: bool = False
+    absent: str = ""
+    marked: bool = False
+    several: bool = False
+    """The Application takes several attachments."""
+
+    @property
+    def multipart(self) -> bool:
+        """The mail has the structure its type promises."""
+        return self.content_type.startswith("multipart/")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row: TYPE, where FILE_NAME comes from, and the reason when the mail is not taken."""
+
+    id: str
+    type: TransferType
+    file_name: FileName
+    fits: Callable[[Shape], bool]
+    reason: str = ""
+
+
+WHOLE_MAIL = Rule("whole-mail", "XFER", "whole", lambda shape: True)
+LIMIT = Rule("limit", "XFER", "recover", lambda shape: True)
+
+RULES: tuple[Rule, ...] = (
+    Rule("multipart-report", "EERP", "of-the-application", lambda shape: shape.carried == "multipart/report"),
+    Rule(
+        "multipart-notification",
+        "EERP",
+        "of-the-application",
+        lambda shape: shape.multipart and shape.has_notification,
+    ),
+    Rule(
+        "message-partial",
+        "XFER",
+        "recover",
+        lambda shape: shape.absent == "message/partial",
+        "message-partial",
+    ),
+    Rule(
+        "external-body",
+        "XFER",
+        "recover",
+        lambda shape: shape.absent == "message/external-body",
+        "external-body",
+    ),
+    Rule(
+        "encrypted-pgp", "XFER", "recover", lambda shape: shape.carried == "multipart/encrypted", "encrypted"
+    ),
+    Rule(
+        "multipart-without-parts",
+        "XFER",
+        "recover",
+        lambda shape: shape.multipart and not shape.parts,
+        "no-parts",
+    ),
+    Rule("multipart-one-file", "XFER", "of-the-file", lambda shape: shape.multipart and shape.files == 1),
+    Rule(
+        "multipart-several-files",
+        "XFER",
+        "of-the-file",
+        lambda shape: shape.multipart and shape.files > 1 and shape.several,
+    ),
+    Rule(
+        "multipart-too-many-files",
+        "XFER",
+        "recover",
+        lambda shape: shape.multipart and shape.files > 1,
+        "multiple-attachments",
+    ),
+    Rule(
+        "multipart-alternative",
+        "MSG",
+        "of-the-application",
+        lambda shape: shape.content_type == "multipart/alternative",
+    ),
+    Rule(
+        "multipart-without-file",
+        "MSG",
+        "of-the-application",
+        lambda shape: shape.multipart and shape.has_text,
+    ),
+    Rule("multipart-empty", "XFER", "recover", lambda shape: shape.multipart, "nothing-to-extract"),
+    Rule(
+        "text-as-attachment",
+        "XFER",
+        "of-the-file",
+        lambda shape: shape.content_type.startswith("text/") and shape.marked,
+    ),
+    Rule("text", "MSG", "of-the-application", lambda shape: shape.content_type.startswith("text/")),
+    Rule(
+        "smime-signed",
+        "XFER",
+        "recover",
+        lambda shape: shape.content_type in SMIME and shape.smime_type == "signed-data",
+        "signed-opaque",
+    ),
+    Rule("smime-encrypted", "XFER", "recover", lambda shape: shape.content_type in SMIME, "encrypted"),
+    Rule("unknown-format", "XFER", "recover", lambda shape: True, "unknown-format"),
+)
+
+
+def rule_of(shape: Shape) -> Rule:
+    """What the whole mail is."""
+    return next(rule for rule in RULES if rule.fits(shape))

@@ -1,0 +1,249 @@
+"""Transfer encodings undone while they stream (RFC 2045 §6; uuencode as agents before MIME wrote it).
+
+Strategy: base64 is decoded in whole pieces cut at a line end, in one call of ``pybase64``, line ends and all; the
+length of the answer proves that nothing was skipped. Only a piece that fails the proof goes the slow way, which
+sorts the dirt out and says so. Quoted-printable goes through ``binascii`` in pieces that tear no escape.
+
+Invariant: what comes out, and which defects are noted, does not depend on how the input was cut; nothing raises;
+a few octets are held between two pieces, never more than an unfinished line of ``_LONGEST_LINE``.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Protocol
+
+import pybase64
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_ALPHABET = bytes(set(range(256)) - set(_ALPHABET))
+_WHITE = b" \t\r\n"
+_LONGEST_LINE = 1024
+_PAD_RUN = re.compile(rb"[=\s]*")
+_BLOCK = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_SOFT_BREAK_WITH_BLANKS = re.compile(rb"=[ \t]+(?=\r?\n)")
+_SOFT_BREAK_WITHOUT_LF = re.compile(rb"=\r(?!\n)")
+_TORN_ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]?|[ \t]*\r?)\Z")
+_UU_BEGIN = re.compile(rb"begin(?:-base64)? +[0-7]{3,4} ")
+
+
+class Decoder(Protocol):
+    """Takes the octets of one leaf in pieces. :ivar defects: codes noted so far."""
+
+    defects: set[str]
+
+    def feed(self, piece: bytes) -> bytes:
+        """Decode what can be decoded by now."""
+
+    def finish(self) -> bytes:
+        """The rest, when the leaf has ended."""
+
+
+class Identity:
+    """7bit, 8bit, binary, and what we do not know: the octets as they are."""
+
+    def __init__(self, declared: str) -> None:
+        self.defects: set[str] = set()
+        self._seven_bit = declared == "7bit"
+        if declared not in ("7bit", "8bit", "binary"):
+            self.defects.add("unknown-encoding")
+
+    def feed(self, piece: bytes) -> bytes:
+        """The piece itself."""
+        if self._seven_bit and not piece.isascii():
+            self.defects.add("encoding-lies")
+            self._seven_bit = False
+        return piece
+
+    def finish(self) -> bytes:
+        """Nothing is ever held back."""
+        return b""
+
+
+class Base64:
+    """RFC 2045 §6.8. Octets outside the alphabet are skipped and noted.
+
+    Padding ends the data. A line behind it still counts when it is whole base64 by itself, for some encoders pad
+    every block; from the first other line on it is a footer somebody appended: left out and noted.
+    """
+
+    def __init__(self) -> None:
+        self.defects: set[str] = set()
+        self._slow = False
+        self._held = b""  # quick way: an unfinished line
+        self._quad = b""  # slow way: fewer than four characters
+        self._padded = False
+        self._line = b""  # behind padding: an unfinished line
+        self._over = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Decode the whole lines of what is held and the piece."""
+        data = self._held + piece if self._held else piece
+        if not self._slow:
+            cut = data.rfind(b"\n") + 1
+            self._held = data[cut:]
+            if len(self._held) <= _LONGEST_LINE:
+                lines = data[:cut]
+                try:
+                    decoded = pybase64.b64decode(lines)
+                except binascii.Error:
+                    decoded = b""
+                if len(decoded) * 4 == (cut - lines.count(b"\n") - lines.count(b"\r")) * 3:
+                    return decoded
+            self._slow, self._held = True, b""
+        return self._slowly(data)
+
+    def _slowly(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        at = 0
+        while at < len(data) and not self._padded:
+            pad = data.find(b"=", at)
+            end = pad if pad >= 0 else len(data)
+            text = data[at:end]
+            clean = text.translate(None, _NOT_ALPHABET)
+            if len(clean) != len(text) and len(clean) != len(text.translate(None, _WHITE)):
+                self.defects.add("base64-dirt")
+            characters = self._quad + clean
+            whole = len(characters) & ~3
+            out.append(pybase64.b64decode(characters[:whole]))
+            self._quad = characters[whole:]
+            at = end
+            if pad >= 0:
+                if len(self._quad) < 2:
+                    run = _PAD_RUN.match(data, pad)
+                    at = run.end() if run else pad + 1
+                    self.defects.add("base64-dirt")
+                else:
+                    out.append(self._last_quad())
+                    self._padded, at = True, pad + 1
+        if self._padded and not self._over:
+            out.append(self._behind_padding(data[at:]))
+        return b"".join(out)
+
+    def _last_quad(self) -> bytes:
+        quad, self._quad = self._quad, b""
+        return binascii.a2b_base64(quad + b"=" * (4 - len(quad)))
+
+    def _behind_padding(self, data: bytes) -> bytes:
+        lines = (self._line + data).split(b"\n")
+        self._line = lines.pop()
+        out = []
+        for line in lines:
+            line = line.strip(_WHITE)
+            if line in (b"", b"="):
+                continue
+            if len(line) > _LONGEST_LINE or not _BLOCK.fullmatch(line):
+                self._over = True
+                break
+            out.append(binascii.a2b_base64(line))
+        if len(self._line) > _LONGEST_LINE + len(_WHITE):
+            self._over = True
+        if self._over:
+            self.defects.add("base64-footer")
+            self._line = b""
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """What is left, with the padding an encoder forgot."""
+        held, self._held = self._held, b""
+        rest = self._slowly(held)
+        if self._padded:
+            return rest if self._over else rest + self._behind_padding(b"\n")
+        if not self._quad:
+            return rest
+        self.defects.add("base64-padding")
+        return rest + self._last_quad() if len(self._quad) > 1 else rest
+
+
+class QuotedPrintable:
+    """RFC 2045 §6.7. What is no escape stays as it is and is noted; blanks between ``=`` and the line end go."""
+
+    def __init__(self) -> None:
+        self.defects: set[str] = set()
+        self._held = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Decode up to an escape that may be torn."""
+        data = self._held + piece if self._held else piece
+        tail = data[-_LONGEST_LINE:]
+        torn = _TORN_ESCAPE.search(tail, max(0, tail.rfind(b"=")))
+        cut = len(data) - len(torn[0]) if torn else len(data)
+        self._held = data[cut:]
+        return self._decode(data[:cut])
+
+    def _decode(self, data: bytes) -> bytes:
+        if b"= " in data or b"=\t" in data:
+            data = _SOFT_BREAK_WITH_BLANKS.sub(b"=", data)
+        if b"=\r" in data:
+            data = _SOFT_BREAK_WITHOUT_LF.sub(b"", data)
+        decoded = binascii.a2b_qp(data)
+        # Every good escape and every bare-LF soft break is two octets shorter, a CRLF soft break three.
+        if len(decoded) != len(data) - 2 * data.count(b"=") - data.count(b"=\r\n"):
+            self.defects.add("quoted-printable-dirt")
+        return decoded
+
+    def finish(self) -> bytes:
+        """The rest; an ``=`` at the very end is a soft line break."""
+        held, self._held = self._held, b""
+        if held.rstrip(b" \t\r") == b"=":
+            return b""
+        return self._decode(held)
+
+
+class Uuencode:
+    """The lines between ``begin`` and ``end``; a mail agent before MIME marked them ``x-uuencode``."""
+
+    def __init__(self) -> None:
+        self.defects: set[str] = set()
+        self._held = b""
+        self._inside = self._done = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Decode the whole lines of what is held and the piece."""
+        lines = (self._held + piece).split(b"\n")
+        self._held = lines.pop()
+        if len(self._held) > _LONGEST_LINE:
+            self.defects.add("uuencode-dirt")
+            self._held = self._held[:_LONGEST_LINE]
+        return b"".join(map(self._line, lines))
+
+    def _line(self, line: bytes) -> bytes:
+        line = line.rstrip(b"\r")
+        if not self._inside:
+            self._inside = not self._done and _UU_BEGIN.match(line) is not None
+            return b""
+        if line.strip() == b"end":
+            self._inside, self._done = False, True
+            return b""
+        if not line:
+            return b""
+        try:
+            return binascii.a2b_uu(line)
+        except binascii.Error:
+            self.defects.add("uuencode-dirt")
+        characters = (((line[0] - 32) & 63) * 4 + 5) // 3
+        try:
+            return binascii.a2b_uu(line[: characters + 1])
+        except binascii.Error:
+            return b""
+
+    def finish(self) -> bytes:
+        """The last line."""
+        held, self._held = self._held, b""
+        rest = self._line(held)
+        if not self._done:
+            self.defects.add("uuencode-dirt")
+        return rest
+
+
+def decoder_for(encoding: str) -> Decoder:
+    """The decoder of a Content-Transfer-Encoding value, forgiving the spellings agents really use."""
+    token = encoding.replace("_", "-").replace(" ", "")
+    if token in ("base64", "b64", "base-64"):
+        return Base64()
+    if token in ("quoted-printable", "quotedprintable", "qp"):
+        return QuotedPrintable()
+    if token in ("x-uuencode", "uuencode", "x-uue", "uue"):
+        return Uuencode()
+    return Identity({"7-bit": "7bit", "8-bit": "8bit"}.get(token, token))

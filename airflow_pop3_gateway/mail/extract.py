@@ -1,0 +1,445 @@
+"""Understand a mail in one pass: what it is, what of it becomes files, and an account of every part.
+
+Strategy: the parser tells of parts while the octets stream by; what a part is for is decided when it starts
+(``classify.ROLES``), what the mail is when it has ended (``classify.RULES``). The only file of a mail is written as
+it arrives but published when the verdict stands; where several files are allowed, each is published as it ends.
+
+Invariant: memory does not grow with the mail: a piece, one header block, the start of a message text and the parts of
+a report up to ``Limits.report_bytes``. A content error is a result, never an exception; when the chunks or a file
+fail, what is open is discarded and the exception goes on. At most two files are open at a time: an attachment and a
+message text too long for memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.errors import LimitExceeded
+from airflow_pop3_gateway.mail import classify
+from airflow_pop3_gateway.mail.classify import Role, Rule, Shape, role_of
+from airflow_pop3_gateway.mail.encodings import Decoder, Identity, decoder_for
+from airflow_pop3_gateway.mail.files import File, Files, FileSink, OpenFile
+from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.mail.mime import MimeParser, Part
+from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
+from airflow_pop3_gateway.mail.text import MessageText
+from airflow_pop3_gateway.records import Defect, Leaf, LeafOutcome, Reason, StoredFile, TransferType
+
+__all__ = ["Captured", "FileSink", "OpenFile", "Policy", "Understanding", "understand"]
+
+PIECE = 1 << 18
+"""Octets handed to the parser at once: so large that one call of the base64 decoder is all that counts."""
+_FALLBACK_HEAD = 1 << 14  # of a mail whose header block is too long: enough to choose an Application
+MOST_DEFECTS = 100
+"""Defects that are written down; a mail that has more is not better described by more."""
+
+_OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
+    "file": ("file", ""),
+    "text": ("ignored", "further-text"),
+    "variant": ("alternative", ""),
+    "related": ("ignored", "shown-inline"),
+    "signature": ("ignored", "signature"),
+    "report": ("report", ""),
+    "absent": ("refused", "content-elsewhere"),
+    "enclosed": ("ignored", "within-enclosed-mail"),
+    "structure": ("ignored", "no-parts"),
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the chosen Application wants.
+
+    :ivar application: its name, FILE_NAME of messages; :ivar extract_file: ``False`` keeps the whole mail undecoded;
+        :ivar user_message_limit: characters of text that stay in the record.
+    """
+
+    application: str = "MAIL"
+    extract_file: bool = True
+    multiple_attachments: Literal["recover", "extract"] = "recover"
+    user_message_limit: int = 254
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A machine-readable part of a report, decoded, or the header block of the returned mail."""
+
+    content_type: str
+    data: bytes
+    path: str
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What a mail is. With ``rejected`` nothing stays published: the gateway applies *error_mail_disposal*.
+
+    :ivar rule: id in ``classify.RULES``; :ivar octets: of the whole mail, as :attr:`sha256`.
+    """
+
+    head: Head
+    type: TransferType
+    file_name: str
+    rule: str
+    octets: int
+    sha256: str
+    leaves: tuple[Leaf, ...] = ()
+    files: tuple[StoredFile, ...] = ()
+    user_message: str | None = None
+    user_message_file: str | None = None
+    defects: tuple[Defect, ...] = ()
+    rejected: Reason | None = None
+    captured: tuple[Captured, ...] = ()
+
+    @property
+    def attachments(self) -> tuple[Leaf, ...]:
+        """What a person calls attached: parts with a name, marked as attachment, or taken as a file."""
+        return tuple(
+            leaf
+            for leaf in self.leaves
+            if leaf.name or leaf.disposition == "attachment" or leaf.why == "attachment"
+        )
+
+
+class _Account:
+    """One open part: what goes through it, and who gets the decoded octets."""
+
+    def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
+        self.part = part
+        self.role = role
+        self.outcome, self.why = _OUTCOMES[role]
+        self.file: File | None = None
+        self.text: MessageText | None = None
+        self.capture: bytearray | None = None
+        self.stored: StoredFile | None = None
+        self.octets = self.size = 0
+        self.sha256 = ""
+        self.sniffed: str | None = None
+        self._first = b""
+        self._decoder = decoder
+        self._digest = hashlib.sha256()
+
+    def feed(self, piece: bytes) -> None:
+        self.octets += len(piece)
+        decoded = self._decoder.feed(piece)
+        if decoded:
+            self._hand_on(decoded)
+
+    def _hand_on(self, decoded: bytes) -> None:
+        if self.size < MAGIC_OCTETS:
+            self._first += decoded[: MAGIC_OCTETS - self.size]
+        self.size += len(decoded)
+        self._digest.update(decoded)
+        if self.file is not None:
+            self.file.write(decoded)
+        elif self.text is not None:
+            self.text.write(decoded)
+        elif self.capture is not None:
+            self.capture += decoded
+
+    def finish(self) -> set[str]:
+        """The part has ended. :returns: codes of its defects."""
+        if rest := self._decoder.finish():
+            self._hand_on(rest)
+        self.sha256 = self._digest.hexdigest()
+        self.sniffed = sniff(self._first)
+        defects = set(self._decoder.defects)
+        if self.sniffed and contradicts(self.part.content_type, self.sniffed):
+            defects.add("type-differs")
+        return defects
+
+    def leaf(self) -> Leaf:
+        part = self.part
+        return Leaf(
+            part.path or "1",
+            part.content_type,
+            part.head.disposition.value,
+            part.name,
+            part.head.encoding,
+            self.octets,
+            self.size,
+            self.sha256,
+            self.outcome,
+            self.why,
+            self.stored.path if self.stored else None,
+            self.sniffed,
+        )
+
+
+def _alternative_above(part: Part) -> Part | None:
+    found, above = None, part.parent
+    while above is not None:
+        found, above = (above if above.content_type == "multipart/alternative" else found), above.parent
+    return found
+
+
+class _Extraction:
+    """The parser's handler: one for each mail."""
+
+    def __init__(self, choose: Callable[[Head], Policy], open_file: OpenFile) -> None:
+        self._choose = choose
+        self._open_file = open_file
+        self.head: Head | None = None
+        self.policy = Policy()
+        self.shape = Shape()
+        self.accounts: list[_Account] = []  # of parts that have ended
+        self.captured: list[Captured] = []
+        self.defects: list[Defect] = []
+        self.whole = False
+        self._open: dict[Part, _Account] = {}
+        self._held: File | None = None  # the only file, not yet published
+        self._text: _Account | None = None
+        self._carrier: Part | None = None
+
+    # -- what the parser tells ----------------------------------------------------------------------------------
+
+    def begin(self, head: Head) -> Limits | None:
+        """Choose the Application; a whole mail that is no report needs no parser."""
+        self.head = head
+        self.policy = policy = self._choose(head)
+        self.files = Files(self._open_file, policy.limits.name_bytes)
+        self.shape.several = policy.multiple_attachments == "extract"
+        self.whole = not policy.extract_file and head.content_type.value != "multipart/report"
+        return None if self.whole else policy.limits
+
+    def start(self, part: Part) -> None:
+        """Decide what the part is for."""
+        self._look_at_structure(part)
+        role = role_of(part)
+        identity = part.kind == "message" or part.content_type.startswith("multipart/")
+        account = _Account(part, role, Identity("binary") if identity else decoder_for(part.head.encoding))
+        self._open[part] = account
+        if role == "file":
+            self._start_file(account)
+        elif role == "text":
+            self._start_text(account)
+        elif role == "absent":
+            self.shape.absent = self.shape.absent or part.content_type
+        elif role == "report":
+            self.shape.has_notification |= part.content_type in classify.NOTIFICATIONS
+            if part.kind == "leaf" and part.content_type in classify.CAPTURED:
+                account.capture = bytearray()
+        elif role == "enclosed" and part.parent is not None and part.parent.kind == "message":
+            if self._open[part.parent].role == "report":
+                block = b"".join(b"%b: %b\r\n" % item for item in part.head.fields)
+                self.captured.append(Captured(part.parent.content_type, block, part.parent.path))
+
+    def _look_at_structure(self, part: Part) -> None:
+        shape, parent = self.shape, part.parent
+        if parent is None:
+            shape.content_type = shape.carried = part.content_type
+            shape.smime_type = (part.head.content_type.get("smime-type") or "").lower()
+        elif parent is self._carrier and parent.children == 1:
+            shape.carried = part.content_type
+        if part.content_type == "multipart/signed" and shape.carried == "multipart/signed":
+            self._carrier = part
+        if part.content_type.startswith("multipart/"):
+            if part.kind == "leaf":
+                self.defect(Defect("no-boundary", part.path))
+        else:
+            shape.parts += 1
+
+    def _start_file(self, account: _Account) -> None:
+        part, shape = account.part, self.shape
+        account.why = "attachment"
+        if part.parent is None and not part.content_type.startswith("text/"):
+            return  # by the table this is RECOVER, whatever it is
+        shape.files += 1
+        shape.marked = part.parent is None
+        if shape.files > 1 and not shape.several:
+            if self._held is not None:
+                self._held.discard()
+                self._held = None
+            return
+        account.file = self.files.open(part.name, part.name, part.content_type, part.path)
+
+    def _start_text(self, account: _Account) -> None:
+        part, before = account.part, self._text
+        self.shape.has_text = True
+        if before is not None:
+            alternative = _alternative_above(part)
+            if alternative is None or alternative is not _alternative_above(before.part):
+                return
+            if part.content_type != "text/plain" or before.part.content_type == "text/plain":
+                account.outcome, account.why = "alternative", ""
+                return
+            before.outcome, before.why = "alternative", ""
+            if before.text is not None:
+                before.text.discard()
+        account.text = MessageText(part, self.policy.application, self.files)
+        account.outcome, account.why = "user_message", ""
+        self._text = account
+
+    def data(self, part: Part, piece: bytes) -> None:
+        """Octets of a part."""
+        account = self._open[part]
+        account.feed(piece)
+        if account.capture is not None and account.size > self.policy.limits.report_bytes:
+            self._keep_capture(account)
+
+    def enclosed(self, part: Part, piece: bytes) -> None:
+        """Octets of an enclosed mail."""
+        self._open[part].feed(piece)
+
+    def end(self, part: Part) -> None:
+        """Account for the part."""
+        account = self._open.pop(part)
+        if part.kind == "multipart" and part.children:
+            return
+        for code in sorted(account.finish()):
+            self.defect(Defect(code, part.path))
+        self._keep_capture(account)
+        if account.file is not None:
+            if self.shape.several:
+                account.stored = account.file.commit()
+            else:
+                self._held = account.file
+        self.accounts.append(account)
+
+    def _keep_capture(self, account: _Account) -> None:
+        if account.capture is None:
+            return
+        bound, part = self.policy.limits.report_bytes, account.part
+        if len(account.capture) > bound:
+            self.defect(Defect("report-too-long", part.path))
+        self.captured.append(Captured(part.content_type, bytes(account.capture[:bound]), part.path))
+        account.capture = None
+
+    def defect(self, defect: Defect) -> None:
+        """Note what is wrong."""
+        if len(self.defects) < MOST_DEFECTS:
+            self.defects.append(defect)
+
+    def discard(self) -> None:
+        """Forget every file that is still open."""
+        if self.head is not None:
+            self.files.discard()
+
+    # -- the verdict --------------------------------------------------------------------------------------------
+
+    def conclude(self, octets: int, sha256: str, exceeded: LimitExceeded | None) -> Understanding:
+        """The mail has ended, or a bound was passed."""
+        head = self.head or Head([])
+        if self.whole and exceeded is None:
+            return self._whole(head, octets, sha256)
+        rule = classify.LIMIT if exceeded else classify.rule_of(self.shape)
+        reason = Reason(exceeded.limit, exceeded.message) if exceeded else None
+        if rule.reason:
+            reason = Reason(rule.reason, f"{self.shape.content_type}: rule {rule.id}")
+        understanding = Understanding(head, rule.type, "", rule.id, octets, sha256, rejected=reason)
+        understanding = self._reject(understanding) if reason else self._publish(understanding, rule)
+        return replace(
+            understanding,
+            leaves=tuple(account.leaf() for account in self.accounts),
+            defects=(*head.defects, *self.defects),
+            captured=tuple(self.captured) if rule.type == "EERP" else (),
+        )
+
+    def _whole(self, head: Head, octets: int, sha256: str) -> Understanding:
+        rule, kind = classify.WHOLE_MAIL, head.content_type.value
+        leaf = Leaf("", kind, "", None, head.encoding, octets, octets, sha256, "file", rule.id)
+        name = f"{self.policy.application}.eml"
+        return Understanding(head, rule.type, name, rule.id, octets, sha256, (leaf,), defects=head.defects)
+
+    def _reject(self, understanding: Understanding) -> Understanding:
+        for account in self.accounts:
+            if account.outcome != "refused":
+                account.outcome = "within_recover"
+            account.stored = None
+        return replace(understanding, file_name="RECOVER")
+
+    def _publish(self, understanding: Understanding, rule: Rule) -> Understanding:
+        for account in self.accounts:
+            if account.file is not None and account.stored is None:
+                if rule.type == "XFER":
+                    account.stored = account.file.commit()
+                else:
+                    account.outcome = "ignored"
+        files = tuple(account.stored for account in self.accounts if account.stored)
+        message, message_file = None, None
+        if self._text is not None and self._text.text is not None:
+            text = self._text.text
+            if rule.type == "EERP":
+                text.discard()
+                self._text.outcome = "report"
+            else:
+                message, message_file = text.finish(self.policy.user_message_limit, rule.type == "XFER")
+                self._text.stored = message_file
+                for code in sorted(text.defects):
+                    self.defect(Defect(code, text.part.path))
+        if rule.type == "MSG" and message_file is not None:
+            files = (message_file,)
+        return replace(
+            understanding,
+            file_name=files[0].name if rule.file_name == "of-the-file" else self.policy.application,
+            files=files,
+            user_message=message,
+            user_message_file=message_file.path if message_file else None,
+        )
+
+
+def _pieces(chunks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
+    """The same octets in pieces that are neither tiny nor huge."""
+    held: list[bytes] = []
+    octets = 0
+    for chunk in chunks:
+        for at in range(0, len(chunk), size):
+            held.append(bytes(chunk[at : at + size]))
+            octets += len(held[-1])
+            if octets * 4 >= size:
+                yield b"".join(held)
+                held, octets = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def understand(
+    chunks: Iterable[bytes | memoryview], choose: Callable[[Head], Policy], open_file: OpenFile
+) -> Understanding:
+    """Read a mail once.
+
+    :param chunks: its exact octets in pieces of any size.
+    :param choose: called once, as soon as the header block is complete.
+    :param open_file: called with a safe name and a content type for every file, after ``choose``.
+    """
+    extraction = _Extraction(choose, open_file)
+    parser = MimeParser(extraction)
+    digest = hashlib.sha256()
+    octets = 0
+    start = b""
+    exceeded: LimitExceeded | None = None
+    try:
+        for piece in _pieces(chunks, PIECE):
+            digest.update(piece)
+            start = start or piece[:_FALLBACK_HEAD]
+            room = extraction.policy.limits.message_bytes - octets
+            octets += len(piece)
+            if exceeded is None:
+                exceeded = _fed(parser, piece, room)
+        if exceeded is None:
+            exceeded = _fed(parser, None, 0)
+        if extraction.head is None:
+            extraction.begin(Head.from_bytes(start[: start.rfind(b"\n") + 1]))
+        return extraction.conclude(octets, digest.hexdigest(), exceeded)
+    finally:
+        extraction.discard()
+
+
+def _fed(parser: MimeParser, piece: bytes | None, room: int) -> LimitExceeded | None:
+    """Feed a piece, or the end; at most ``room`` octets. :returns: the bound that was passed."""
+    try:
+        if piece is None:
+            parser.close()
+        else:
+            parser.feed(piece[:room])
+            if len(piece) > room:
+                raise LimitExceeded(
+                    "the mail has more octets than message_bytes allows", limit="message_bytes", value=room
+                )
+    except LimitExceeded as exceeded:
+        return exceeded
+    return None

@@ -1,0 +1,260 @@
+"""The header block: its fields, what they mean to us, the identity of a mail, the ``//XFB`` subject.
+
+Strategy: one regular expression over the whole block finds the fields; a single field is decoded when somebody
+asks for it, because most are never looked at.
+
+Invariant: any octets make a :class:`Head`; only a passed bound raises. The first field of a name counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import islice
+from typing import Literal
+
+from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.errors import ConfigurationError, LimitExceeded
+from airflow_pop3_gateway.mail.words import (
+    Parameters,
+    addresses_of,
+    date_of,
+    parse_parameters,
+    text_of,
+    unfold,
+)
+from airflow_pop3_gateway.records import Defect, digest_key
+
+_FIELD = re.compile(rb"^([^\x00-\x20\x7f:]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_MESSAGE_ID = re.compile(rb"<[^<>]*>")
+_ONCE = (b"from", b"to", b"subject", b"date", b"message-id", b"content-type", b"content-transfer-encoding")
+_HASHED = ("date", "from", "to", "cc", "bcc", "subject")
+_NO_PARAMETERS: Mapping[str, str] = {}
+LONGEST_MESSAGE_ID = 998
+"""Octets: a line of RFC 5322. What is longer identifies nothing and would not fit into a receipt."""
+
+XFB_FIELDS = ("appli", "org", "dest", "filename")
+_XFB = re.compile(r"(?:^|(?<=[\s;]))(appli|org|dest|filename)\s?=", re.IGNORECASE)
+
+
+class Head:
+    """A header block, understood as far as it was asked.
+
+    :ivar fields: ``(lower-case name, raw body without its last line end)`` in order.
+    """
+
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self.fields = fields
+        self._first = dict(reversed(fields))
+
+    @classmethod
+    def from_bytes(cls, block: bytes, limits: Limits | None = None) -> Head:
+        """Parse a block, with or without its closing empty line.
+
+        :raises LimitExceeded: more octets or fields than ``limits`` allow.
+        """
+        limits = limits or Limits()
+        if len(block) > limits.header_bytes:
+            raise LimitExceeded(
+                f"a header block has more than {limits.header_bytes} octets",
+                limit="header_bytes",
+                value=limits.header_bytes,
+            )
+        if b"\n" not in block:
+            block = block.replace(b"\r", b"\n")
+        if block.count(b"\n") < limits.header_count:
+            return cls([(name.lower(), value) for name, value in _FIELD.findall(block)])
+        matches = islice(_FIELD.finditer(block), limits.header_count + 1)
+        fields = [(match[1].lower(), match[2]) for match in matches]
+        if len(fields) > limits.header_count:
+            raise LimitExceeded(
+                f"a header block has more than {limits.header_count} fields",
+                limit="header_count",
+                value=limits.header_count,
+            )
+        return cls(fields)
+
+    def get(self, name: str) -> bytes | None:
+        """The raw body of the first field of this name, or ``None``."""
+        return self._first.get(name.lower().encode())
+
+    def get_all(self, name: str) -> tuple[bytes, ...]:
+        """The raw bodies of all fields of this name."""
+        wanted = name.lower().encode()
+        return tuple(value for key, value in self.fields if key == wanted)
+
+    def text(self, name: str) -> str:
+        """The decoded body of the first field of this name, ``""`` when there is none."""
+        raw = self.get(name)
+        return text_of(raw) if raw is not None else ""
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Every ``addr-spec`` of all fields of this name."""
+        key = name.encode()
+        if key not in self._first:
+            return ()
+        return tuple(address for raw in self.get_all(name) for address in addresses_of(raw))
+
+    @cached_property
+    def subject(self) -> str:
+        """The subject as a person reads it, ``//XFB`` parameters included."""
+        return self.text("subject")
+
+    @cached_property
+    def from_(self) -> str:
+        """The address of the first author, ``""`` when there is none."""
+        found = self.addresses("from")
+        return found[0] if found else ""
+
+    @cached_property
+    def to(self) -> tuple[str, ...]:
+        """Addresses of the To fields."""
+        return self.addresses("to")
+
+    @cached_property
+    def cc(self) -> tuple[str, ...]:
+        """Addresses of the Cc fields."""
+        return self.addresses("cc")
+
+    @cached_property
+    def bcc(self) -> tuple[str, ...]:
+        """Addresses of the Bcc fields."""
+        return self.addresses("bcc")
+
+    @cached_property
+    def date(self) -> str | None:
+        """The Date field as RFC 3339 in UTC, or ``None`` when it is missing or is no date."""
+        raw = self.get("date")
+        return date_of(raw) if raw is not None else None
+
+    @cached_property
+    def message_id(self) -> str:
+        """``<…>`` of the Message-ID field, ``""`` when it is missing, empty or longer than a line."""
+        return message_id_of(self.get("message-id") or b"")
+
+    @cached_property
+    def media(self) -> Parameters | None:
+        """Content-Type with a valid ``type/subtype``, or ``None``: the default of the place applies (RFC 2045 §5.2)."""
+        raw = self.get("content-type")
+        if raw is None:
+            return None
+        found = parse_parameters(raw)
+        kind = _MEDIA_TYPE.match(found.value)
+        if kind is None:
+            return None
+        return found if kind[0] == found.value else Parameters(kind[0], found.parameters)
+
+    @property
+    def content_type(self) -> Parameters:
+        """Content-Type; ``text/plain`` where it is missing or no type."""
+        return self.media or Parameters("text/plain", _NO_PARAMETERS)
+
+    @cached_property
+    def disposition(self) -> Parameters:
+        """Content-Disposition (RFC 2183); value ``""`` where it is missing."""
+        raw = self.get("content-disposition")
+        return parse_parameters(raw) if raw is not None else Parameters("", _NO_PARAMETERS)
+
+    @cached_property
+    def encoding(self) -> str:
+        """Content-Transfer-Encoding, lower case, ``7bit`` where it is missing."""
+        raw = self.get("content-transfer-encoding")
+        return parse_parameters(raw).value.strip("\"'") or "7bit" if raw is not None else "7bit"
+
+    @property
+    def auto_submitted(self) -> bool:
+        """RFC 3834: Auto-Submitted says anything but ``no``; Microsoft's and the old Precedence words count too."""
+        if self.text("auto-submitted").partition(";")[0].strip().lower() not in ("", "no"):
+            return True
+        suppress = self.text("x-auto-response-suppress").lower()
+        return "all" in suppress or "rn" in suppress or self.get("x-autoreply") is not None
+
+    @property
+    def is_list(self) -> bool:
+        """The mail came through a mailing list or in bulk (RFC 2919, RFC 2369)."""
+        if any(name.startswith(b"list-") for name in self._first):
+            return True
+        return self.text("precedence").lower() in ("bulk", "list", "junk")
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What is wrong in the fields we rely on."""
+        found = []
+        names = [name for name, _ in self.fields if name in _ONCE]
+        if len(names) != len(set(names)):
+            twice = sorted({name.decode() for name in names if names.count(name) > 1})
+            found.append(Defect("duplicate-header", detail=", ".join(twice)))
+        if self.get("content-type") is not None and self.media is None:
+            found.append(Defect("bad-content-type", detail=self.text("content-type")[:100]))
+        if self.get("date") is not None and self.date is None:
+            found.append(Defect("bad-date", detail=self.text("date")[:100]))
+        return tuple(found)
+
+
+def message_id_of(raw: bytes) -> str:
+    """The first ``<…>`` of a field body without white space; brackets are added where an agent left them out."""
+    raw = unfold(raw)
+    match = _MESSAGE_ID.search(raw)
+    octets = b"".join((match[0] if match else raw).split())
+    if not octets.strip(b"<>") or len(octets) > LONGEST_MESSAGE_ID:
+        return ""
+    ident = text_of(octets)
+    return ident if match else f"<{ident.strip('<>')}>"
+
+
+def identity(head: Head) -> tuple[str, Literal["message-id", "header-hash"]]:
+    """What makes a mail the same mail again (Gateway: *xfer_ident*).
+
+    The Message-ID; where it is missing, a digest of Date, From, To, Cc, Bcc and Subject with white space evened out.
+    """
+    if head.message_id:
+        return head.message_id, "message-id"
+    words = (b" ".join((head.get(name) or b"").split()).decode("latin-1") for name in _HASHED)
+    return digest_key(*words), "header-hash"
+
+
+def split_subject(subject: str, delimiter: str = "//XFB") -> tuple[str, dict[str, str]]:
+    """Take the Gateway's parameters off a subject: ``//XFB appli=…; ORG=…; DEST=… FILENAME=…``.
+
+    Names in any case and order, semicolons forgotten or not. Text behind the delimiter that names no parameter is
+    no parameter block: the subject stays as it is.
+
+    :returns: the subject without the block, and ``{appli, org, dest, filename}`` as far as given.
+    """
+    at = subject.upper().rfind(delimiter.upper())
+    if at < 0:
+        return subject, {}
+    block = subject[at + len(delimiter) :]
+    names = list(_XFB.finditer(block))
+    if not names:
+        return subject, {}
+    found: dict[str, str] = {}
+    for index, match in enumerate(names):
+        end = names[index + 1].start() if index + 1 < len(names) else len(block)
+        value = block[match.end() : end].partition(";")[0].strip()
+        if value:
+            found.setdefault(match[1].lower(), value)
+    return subject[:at].rstrip(), found
+
+
+def write_subject(
+    subject: str,
+    *,
+    appli: str = "",
+    org: str = "",
+    dest: str = "",
+    filename: str = "",
+    delimiter: str = "//XFB",
+) -> str:
+    """The inverse of :func:`split_subject`; without parameters the subject as it is.
+
+    :raises ConfigurationError: when a value has a semicolon, a line end or reads like a further parameter.
+    """
+    given = {"appli": appli, "ORG": org, "DEST": dest, "FILENAME": filename}
+    for name, value in given.items():
+        if ";" in value or not value.isprintable() or _XFB.search(value):
+            raise ConfigurationError(f"{name}={value!r} cannot travel in a subject.", field=name.lower())
+    block = "; ".join(f"{name}={value}" for name, value in given.items() if value)
+    return f"{subject} {delimiter} {block}".strip() if block else subject

@@ -1,0 +1,385 @@
+"""The structure of a mail as it streams by: a push parser for MIME (RFC 2045, 2046).
+
+Strategy: ``feed`` octets in pieces of any size; a handler is told of parts as they start and end and is handed
+their octets. A delimiter is searched as the long needle ``--boundary``, which costs next to nothing on base64;
+every open boundary remembers where it was found last, so each octet is searched once for each open boundary.
+An enclosed mail (``message/rfc822``) is walked like a multipart, and its exact octets are handed out as well.
+
+Invariant: the calls the handler sees do not depend on how the mail was cut, except for how many pieces the octets
+of one part come in; nothing is held but one header block or one unfinished delimiter line; no recursion.
+Only a passed bound raises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Protocol
+
+from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.errors import LimitExceeded
+from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.records import Defect
+
+Kind = Literal["leaf", "multipart", "message"]
+
+LONGEST_BOUNDARY = 1_000
+"""Octets. RFC 2046 allows 70; what is longer than a line is no boundary."""
+LONGEST_TRAILER = 1_000
+"""Octets of white space after a boundary that still make a delimiter line (RFC 2046: transport padding)."""
+FIRST_HEAD = Limits(header_bytes=4 << 20, header_count=20_000)
+"""Bounds on the mail's own header block, before the handler has said which limits apply."""
+
+_ENCLOSED = ("message/rfc822", "message/global", "message/news")
+_PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
+_UNDECIDED = 4_096
+"""Octets: more than a line can have before it is known whether it is a field."""
+
+# A line that is no field and no continuation, as soon as that is certain; the bounds keep "as soon as" near.
+_NAME = rb"[^\x00-\x20\x7f:]"
+_NO_FIELD = (
+    rb"(?![ \t]|\r{1,3}\Z)(?:--|:|" + _NAME + rb"{1000}|"
+    + _NAME + rb"{0,999}(?:[\x00-\x08\n-\x1f\x7f]|[ \t]{1,999}[^ \t:]|[ \t]{1000}))"
+)  # fmt: skip
+_FIRST_LINE = {b"\n": re.compile(rb"(\r{0,3}\n)|" + _NO_FIELD), b"\r": re.compile(rb"(\r)|" + _NO_FIELD)}
+_HEAD_END = {
+    b"\n": re.compile(rb"\n(?:(\r{0,3}\n)|" + _NO_FIELD + rb")"),
+    b"\r": re.compile(rb"\r(?:(\r)|" + _NO_FIELD + rb")"),
+}
+_ANY_LINE_END = re.compile(rb"\r{0,3}\n|\r+")
+_MBOX_LINE = re.compile(rb">?From [^\r\n]{0,1000}(?:\r{0,3}\n|\r)")
+_MBOX_WORDS = (b"From ", b">From ")
+_TRAILER = re.compile(rb"(--)?[ \t]*")
+_TRAILER_END = re.compile(rb"\r{0,3}\n|\r")
+
+
+class Part:
+    """One node of the structure.
+
+    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: the first of them.
+    """
+
+    __slots__ = ("children", "content_type", "depth", "first", "head", "kind", "parent", "path")
+
+    def __init__(self, head: Head, parent: Part | None) -> None:
+        self.head = head
+        self.parent = parent
+        self.children = 0
+        self.first: Part | None = None
+        self.depth: int = parent.depth + 1 if parent else 0
+        media = head.media
+        if media is not None:
+            self.content_type = media.value
+        else:
+            digest = parent is not None and parent.content_type == "multipart/digest"
+            self.content_type = "message/rfc822" if digest else "text/plain"
+        self.kind: Kind = "leaf"
+        if self.content_type.startswith("multipart/"):
+            self.kind = "multipart"
+            if self.boundary is None:
+                self.kind = "leaf"
+        elif self.content_type in _ENCLOSED and head.encoding in _PLAIN_ENCODINGS:
+            self.kind = "message"
+        self.path = self._path()
+
+    def _path(self) -> str:
+        if self.parent is None:
+            return "" if self.kind == "multipart" else "1"
+        self.parent.children += 1
+        self.parent.first = self.parent.first or self
+        if self.parent.kind == "message" and self.kind == "multipart":
+            return self.parent.path
+        return f"{self.parent.path}.{self.parent.children}" if self.parent.path else str(self.parent.children)
+
+    @property
+    def boundary(self) -> bytes | None:
+        """The boundary of a multipart, ``None`` where it is missing, empty or longer than a line."""
+        text = self.head.content_type.get("boundary")
+        octets = text.rstrip().encode("utf-8", "replace") if text else b""
+        return octets if 0 < len(octets) <= LONGEST_BOUNDARY else None
+
+    @property
+    def name(self) -> str | None:
+        """The file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty."""
+        return self.head.disposition.get("filename") or self.head.content_type.get("name") or None
+
+
+class Handler(Protocol):
+    """Who is told."""
+
+    def begin(self, head: Head) -> Limits | None:
+        """The mail's own header block is complete. ``None``: the structure is of no interest."""
+
+    def start(self, part: Part) -> None:
+        """A part begins."""
+
+    def data(self, part: Part, piece: bytes) -> None:
+        """Octets of a leaf, or what stands before the first delimiter of a multipart."""
+
+    def enclosed(self, part: Part, piece: bytes) -> None:
+        """Octets of the outermost enclosed mail, its structure included."""
+
+    def end(self, part: Part) -> None:
+        """A part is complete."""
+
+    def defect(self, defect: Defect) -> None:
+        """Something is wrong."""
+
+
+class _Level:
+    """An open multipart. ``at``: where its needle was last found in the data; -1 nowhere, -2 not yet searched."""
+
+    __slots__ = ("at", "needle", "part", "position")
+
+    def __init__(self, needle: bytes, part: Part, position: int) -> None:
+        self.needle, self.part, self.position, self.at = needle, part, position, -2
+
+
+def _exceeded(limits: Limits, limit: str, what: str) -> LimitExceeded:
+    value = getattr(limits, limit)
+    return LimitExceeded(f"{what} than {value} ({limit})", limit=limit, value=value)
+
+
+class MimeParser:
+    """Feed it a mail; it tells the handler. One parser for each mail."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._limits: Limits | None = FIRST_HEAD
+        self._data = b""
+        self._at = 0
+        self._at_line_start = True  # what precedes the data is a line end, or nothing
+        self._final = False
+        self._expects_head = True
+        self._chain: list[Part] = []  # open parts, outermost first
+        self._levels: list[_Level] = []  # the multiparts among them
+        self._message: Part | None = None  # the outermost enclosed mail among them
+        self._handed = 0  # up to where that one was handed out
+        self._parts = 0
+        self._line_octets = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next octets.
+
+        :raises LimitExceeded: a bound was passed; feed nothing more.
+        """
+        kept = self._data[self._at :]
+        if self._at:
+            self._at_line_start = self._data[self._at - 1] in b"\r\n"
+        self._data = kept + piece if kept else piece
+        self._at = self._handed = 0
+        for level in self._levels:
+            level.at = -2
+        while self._limits is not None and (self._head() if self._expects_head else self._body()):
+            pass
+        self._hand_out(self._at)
+
+    def close(self) -> None:
+        """The mail ended; all that is open ends with it.
+
+        :raises LimitExceeded: a bound was passed.
+        """
+        self._final = True
+        self.feed(b"")
+        self._leave(0, 0, len(self._data))
+
+    # -- header blocks ------------------------------------------------------------------------------------------
+
+    def _head(self) -> bool:
+        """Read the header block that is due. ``False``: more octets are needed."""
+        assert self._limits is not None
+        if self._final and self._chain and self._at == len(self._data):
+            return False
+        span = self._find_head()
+        if span is None:
+            if len(self._data) - self._at > self._limits.header_bytes + _UNDECIDED:
+                raise _exceeded(self._limits, "header_bytes", "a header block has more octets")
+            return False
+        start, end, body, clean = span
+        head = Head.from_bytes(self._data[start:end], self._limits)
+        self._at = min(body, len(self._data))
+        self._expects_head = False
+        if not self._chain:
+            self._limits = self._handler.begin(head)
+            if self._limits is None:
+                return False
+            if end - start > self._limits.header_bytes:
+                raise _exceeded(self._limits, "header_bytes", "a header block has more octets")
+            if len(head.fields) > self._limits.header_count:
+                raise _exceeded(self._limits, "header_count", "a header block has more fields")
+        part = self._open(head)
+        if not clean:
+            self._handler.defect(Defect("no-empty-line", part.path))
+        return True
+
+    def _find_head(self) -> tuple[int, int, int, bool] | None:
+        """Start and end of the block, start of the body, whether an empty line stood between; ``None``: unknown."""
+        start, data = self._at, self._data
+        if data.startswith(_MBOX_WORDS, start) and (not self._chain or self._chain[-1].kind == "message"):
+            line = _MBOX_LINE.match(data, start)
+            if line is None and not self._final and len(data) - start <= _UNDECIDED:
+                return None
+            if line is not None:
+                if line.end() == len(data) and not self._final:
+                    return None
+                start = line.end()
+        line_end = b"\n"
+        ending = _ANY_LINE_END.search(data, start)
+        if ending is not None and not ending[0].endswith(b"\n"):
+            if ending.end() == len(data) and not self._final:
+                return None
+            line_end = b"\r"
+        if self._final:
+            data += line_end * 2
+        first = _FIRST_LINE[line_end].match(data, start)
+        if first is not None:
+            return (start, start, first.end(1), True) if first[1] else (start, start, start, False)
+        found = _HEAD_END[line_end].search(data, start)
+        if found is None:
+            return None
+        end = found.start() + 1
+        return (start, end, found.end(1), True) if found[1] else (start, end, end, False)
+
+    def _open(self, head: Head) -> Part:
+        assert self._limits is not None
+        part = Part(head, self._chain[-1] if self._chain else None)
+        self._parts += 1
+        if self._parts > self._limits.parts:
+            raise _exceeded(self._limits, "parts", "the mail has more parts")
+        if part.kind != "leaf" and part.depth >= self._limits.depth:
+            raise _exceeded(self._limits, "depth", "the mail is nested deeper")
+        self._chain.append(part)
+        self._line_octets = 0
+        self._handler.start(part)
+        if part.kind == "multipart":
+            self._levels.append(_Level(b"--" + (part.boundary or b""), part, len(self._chain)))
+        elif part.kind == "message":
+            self._expects_head = True
+            if self._message is None:
+                self._message, self._handed = part, self._at
+        return part
+
+    # -- bodies -------------------------------------------------------------------------------------------------
+
+    def _body(self) -> bool:
+        """Go on to the next delimiter. ``False``: more octets are needed."""
+        data, scan = self._data, self._at
+        while True:
+            found = -1
+            for level in self._levels:
+                if level.at == -2 or 0 <= level.at < scan:
+                    level.at = data.find(level.needle, scan)
+                if level.at >= 0 and (found < 0 or level.at < found):
+                    found = level.at
+            if found < 0:
+                break
+            if data[found - 1] in b"\r\n" if found else self._at_line_start:
+                for index in range(len(self._levels) - 1, -1, -1):
+                    level = self._levels[index]
+                    trailer = self._trailer(found + len(level.needle)) if level.at == found else None
+                    if trailer == -1:
+                        self._give(self._before(found))
+                        return False
+                    if trailer is not None:
+                        self._delimiter(index, found, trailer)
+                        return True
+            scan = found + 1
+        self._give(len(data) if self._final else self._undecided())
+        return False
+
+    def _trailer(self, at: int) -> int | None:
+        """Where the line of a delimiter ends; -1: not yet known; ``None``: it is no delimiter line."""
+        data = self._data
+        dashes = _TRAILER.match(data, at)
+        end = dashes.end() if dashes else at
+        if end - at > LONGEST_TRAILER:
+            return None
+        line_end = _TRAILER_END.match(data, end)
+        if line_end is not None and (line_end.end() < len(data) or data[-1:] == b"\n" or self._final):
+            return line_end.end()
+        if len(data) - end <= 3 and data[end:].strip(b"\r-") == b"" and not (self._final and end < len(data)):
+            return len(data) if self._final else -1
+        return None
+
+    def _undecided(self) -> int:
+        """From where on the data may turn out to be a delimiter."""
+        if not self._levels:
+            return len(self._data)
+        longest = max(len(level.needle) for level in self._levels)
+        start = max(self._at, len(self._data) - longest - 2)
+        last = max(self._data.rfind(b"\n", start), self._data.rfind(b"\r", start))
+        if last >= 0:
+            return self._before(last + 1)
+        at_line_start = self._data[self._at - 1] in b"\r\n" if self._at else self._at_line_start
+        return self._at if at_line_start and start == self._at else len(self._data)
+
+    def _before(self, at: int) -> int:
+        """Where the content before a delimiter ends: the line end belongs to the delimiter (RFC 2046 §5.1.1)."""
+        if at > self._at and self._data[at - 1] == 0x0A:
+            at -= 1
+            return at - 1 if at > self._at and self._data[at - 1] == 0x0D else at
+        return at - 1 if at > self._at and self._data[at - 1] == 0x0D else at
+
+    def _give(self, end: int) -> None:
+        """Hand the octets up to ``end`` to whom they belong."""
+        start, self._at = self._at, end
+        part = self._chain[-1] if self._chain else None
+        if (
+            part is None
+            or start == end
+            or (part.kind != "leaf" and (part.kind == "message" or part.children))
+        ):
+            return
+        piece = self._data[start:end]
+        allowed = self._measure(piece)
+        self._handler.data(part, piece[:allowed])
+        if allowed is not None and self._limits is not None:
+            raise _exceeded(self._limits, "line_bytes", "a line has more octets")
+
+    def _measure(self, piece: bytes) -> int | None:
+        """How many octets come before a line is too long; ``None``: none is."""
+        assert self._limits is not None
+        bound, last = self._limits.line_bytes, piece.rfind(b"\n")
+        if self._line_octets + len(piece) <= bound:
+            self._line_octets = len(piece) - last - 1 if last >= 0 else self._line_octets + len(piece)
+            return None
+        start, before = 0, self._line_octets
+        while True:
+            end = piece.find(b"\n", start)
+            length = before + (end if end >= 0 else len(piece)) - start
+            if length > bound:
+                return start + bound - before
+            if end < 0:
+                self._line_octets = length
+                return None
+            start, before = end + 1, 0
+
+    def _delimiter(self, index: int, found: int, end: int) -> None:
+        level = self._levels[index]
+        closing = self._data.startswith(b"--", found + len(level.needle))
+        content_end = self._before(found)
+        self._give(content_end)
+        self._leave(index + 1, level.position, content_end)
+        self._at = end
+        if closing:
+            self._levels.pop()
+            self._handler.end(self._chain.pop())
+        else:
+            self._expects_head = True
+
+    def _leave(self, levels: int, position: int, content_end: int) -> None:
+        """End the parts from ``position`` of the chain on; multiparts among them were never closed."""
+        for level in self._levels[levels:]:
+            if level.part.children:
+                self._handler.defect(Defect("missing-close-delimiter", level.part.path))
+        del self._levels[levels:]
+        while len(self._chain) > position:
+            part = self._chain.pop()
+            if part is self._message:
+                self._hand_out(content_end)
+                self._message = None
+            self._handler.end(part)
+
+    def _hand_out(self, end: int) -> None:
+        if self._message is not None and end > self._handed:
+            self._handler.enclosed(self._message, self._data[self._handed : end])
+            self._handed = end

@@ -1,0 +1,249 @@
+"""Octets of a header field become text: unfolding, charsets, encoded words, parameters, addresses, dates.
+
+Strategy: octets stay octets until somebody asks; pure ASCII takes the short way. What declares no charset, or one
+nobody knows, is read as UTF-8 with every octet that is not UTF-8 taken as Windows-1252, so nothing is lost and
+nothing raises.
+
+Invariant: every function takes any octets and returns in time linear in their number; text that leaves this
+module has no control characters.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_tz
+from urllib.parse import unquote_to_bytes
+
+FALLBACK = "airflow_pop3_gateway.windows_1252"
+
+# Codecs that do something else than map octets to characters, or do it in quadratic time.
+_NOT_CHARSETS = frozenset(
+    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+)
+_FOLD = re.compile(rb"[\r\n]+[ \t]*")
+_WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?([^?]*)\?=")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
+_SPACES = re.compile(r"[ \t\r\n\x00]+")
+_VALUE = re.compile(r" ?([^ ;]*)")
+_PARAMETER = re.compile(
+    r'[; ]*([^ =;"]+) ?= ?(?:"((?:[^"\\]|\\.)*)"?|'
+    r"([^;]*?)(?=;|$| (?:charset|name|filename|boundary|format|type|report-type|micalg|protocol)\*?=))",
+    re.IGNORECASE,
+)
+_SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
+_COMMENT_AFTER = re.compile(r" ?\(.*\Z")
+_ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
+_DATE = re.compile(
+    r"(?:[A-Za-z]{3,9},? *)?(\d{1,2})[ -]([A-Za-z]{3})[a-z]*\.?[ -](\d{4}) (\d{1,2}):(\d\d)(?::(\d\d))?"
+    r" *([+-]\d\d:?\d\d|GMT|UTC?|Z)?(?= |\(|$)"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LONGEST_DATE = 200
+
+
+def _windows_1252(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    octets = error.object[error.start : error.end]
+    return octets.decode("cp1252", "replace").replace("\ufffd", "?"), error.end
+
+
+codecs.register_error(FALLBACK, _windows_1252)
+
+
+@functools.lru_cache(maxsize=256)
+def charset_codec(charset: str) -> str | None:
+    """The Python codec of a charset label, or ``None`` when there is none that maps octets to characters."""
+    label = charset.strip().strip("\"'").lower()
+    try:
+        name = codecs.lookup(label).name
+        if name in _NOT_CHARSETS:
+            return None
+        b"x".decode(name, "replace")
+    except (LookupError, ValueError):
+        return None
+    return name
+
+
+def decode_octets(octets: bytes, charset: str = "") -> str:
+    """Octets in a declared charset as text; ``us-ascii``, nothing and the unknown are UTF-8 with the fallback."""
+    codec = charset_codec(charset) if charset else None
+    if codec is None or codec == "ascii":
+        return octets.decode("utf-8", FALLBACK)
+    return octets.decode(codec, "replace")
+
+
+def printable(text: str) -> str:
+    """Control characters become spaces; the ends are bare."""
+    if not text.isprintable():
+        text = "".join(
+            " " if character < " " or "\x7f" <= character <= "\x9f" else character for character in text
+        )
+        text = text.encode("utf-8", "replace").decode()
+    return text.strip()
+
+
+def unfold(raw: bytes) -> bytes:
+    """A field body on one line (RFC 5322 §2.2.3); each fold becomes one space."""
+    if b"\n" in raw or b"\r" in raw:
+        raw = _FOLD.sub(b" ", raw)
+    return raw.strip()
+
+
+def _word_octets(encoding: str, payload: str) -> bytes:
+    if encoding in "qQ":
+        return binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
+    clean = _NOT_BASE64.sub("", payload)
+    if len(clean) % 4 == 1:
+        clean = clean[:-1]
+    return binascii.a2b_base64(clean + "=" * (-len(clean) % 4))
+
+
+def decode_words(text: str) -> str:
+    """Replace encoded words (RFC 2047), wherever they stand; neighbours in one charset are decoded together."""
+    if "=?" not in text:
+        return text
+    pieces = _WORD.split(text)
+    out = [pieces[0]]
+    pending, pending_charset = b"", ""
+    for at in range(1, len(pieces), 4):
+        charset = pieces[at].partition("*")[0].lower()
+        if pending and charset != pending_charset:
+            out.append(decode_octets(pending, pending_charset))
+            pending = b""
+        pending += _word_octets(pieces[at + 1], pieces[at + 2])
+        pending_charset = charset
+        gap = pieces[at + 3]
+        last = at + 4 >= len(pieces)
+        if last or gap.strip():
+            out += (decode_octets(pending, pending_charset), gap)
+            pending = b""
+    return "".join(out)
+
+
+def text_of(raw: bytes) -> str:
+    """An unstructured field body as a person reads it (RFC 5322, 2047, 6532)."""
+    return printable(decode_words(decode_octets(unfold(raw))))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A value with parameters (RFC 2045 §5.1, RFC 2231), such as Content-Type or Content-Disposition.
+
+    :ivar value: lower case, ``""`` when there was none; :ivar parameters: lower-case name → decoded value, the
+        first of each name.
+    """
+
+    value: str
+    parameters: Mapping[str, str]
+
+    def get(self, name: str) -> str | None:
+        """The decoded value of a parameter, or ``None``."""
+        return self.parameters.get(name)
+
+
+def _continued(sections: list[tuple[int, bool, str]]) -> str:
+    sections.sort(key=lambda section: section[0])
+    charset, octets = "", b""
+    for at, (_, extended, value) in enumerate(sections):
+        if extended and at == 0 and value.count("'") >= 2:
+            charset, _, value = value.split("'", 2)
+        octets += unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1")
+    return printable(decode_words(decode_octets(octets, charset)))
+
+
+def parse_parameters(raw: bytes) -> Parameters:
+    """Read a value and its parameters, forgiving missing quotes and semicolons, raw 8-bit and encoded words."""
+    flat = _SPACES.sub(" ", raw.decode("latin-1")).strip()
+    value = _VALUE.match(flat)
+    assert value is not None
+    parameters: dict[str, str] = {}
+    sections: dict[str, list[tuple[int, bool, str]]] = {}
+    if value.end() < len(flat):
+        for name, quoted, token in _PARAMETER.findall(flat, value.end()):
+            section = _SECTION.match(name.lower())
+            if section is None:
+                continue
+            plain = quoted.replace('\\"', '"').replace("\\\\", "\\") if quoted else token.strip()
+            name = section[1]
+            if section[2] is not None or section[3]:
+                sections.setdefault(name, []).append((int(section[2] or 0), bool(section[3]), plain))
+            elif name not in parameters:
+                if not quoted and name not in ("name", "filename"):
+                    plain = _COMMENT_AFTER.sub("", plain)
+                octets = plain.encode("latin-1")
+                parameters[name] = printable(decode_words(decode_octets(octets)))
+    for name, found in sections.items():
+        parameters[name] = _continued(found)
+    return Parameters(value[1].lower(), parameters)
+
+
+def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (bare text, angle address) of every mailbox; comments nest without recursion (RFC 5322 §3.4)."""
+    bare: list[str] = []
+    angle, depth = "", 0
+    for token in _ADDRESS_TOKEN.findall(text):
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth = max(0, depth - 1)
+        elif depth:
+            continue
+        elif token in ",;":
+            yield "".join(bare), angle
+            bare, angle = [], ""
+        elif token == ":":
+            bare = []  # the name of a group
+        elif token[0] == "<":
+            angle = angle or token.strip("<>")
+        elif token != "\\":
+            bare.append(token)
+    yield "".join(bare), angle
+
+
+def addresses_of(raw: bytes) -> tuple[str, ...]:
+    """The plain ``addr-spec`` of every mailbox in an address field, in order; groups are flattened."""
+    text = decode_octets(unfold(raw))
+    if "=?" in text and "<" not in text:
+        text = decode_words(text)
+    found = []
+    for bare, angle in _mailboxes(text):
+        address = angle.rpartition(":")[2] if angle.startswith("@") else angle or bare
+        address = "".join(printable(address).split()) if '"' not in address else printable(address)
+        if address:
+            found.append(address)
+    return tuple(found)
+
+
+def date_of(raw: bytes) -> str | None:
+    """A date-time (RFC 5322 §3.3, obsolete forms too) as RFC 3339 in UTC, or ``None``."""
+    text = " ".join(decode_octets(raw[:_LONGEST_DATE]).split())
+    match = _DATE.match(text)
+    try:
+        if match is not None:
+            day, month, year, hour, minute, second, zone = match.groups()
+            stamp = datetime(
+                int(year),
+                _MONTHS.index(month.lower()) + 1,
+                int(day),
+                int(hour),
+                int(minute),
+                min(59, int(second or 0)),
+            )
+            if zone and zone[0] in "+-":
+                offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+                stamp = stamp - offset if zone[0] == "+" else stamp + offset
+        else:
+            fields = parsedate_tz(text)
+            if fields is None:
+                return None
+            stamp = datetime(*fields[:5], min(59, fields[5])) - timedelta(seconds=fields[9] or 0)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return f"{stamp.isoformat()}Z"
