@@ -38,7 +38,7 @@ class Ledger:
     open_batch: str | None = None
     refusals: dict[str, int] = field(default_factory=dict)
     generation: int = 0
-    _stored: dict[str, Any] = field(default_factory=dict, repr=False)
+    _stored: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, store: Store, site: str) -> Ledger:
@@ -50,7 +50,7 @@ class Ledger:
         key = layout.ledger(site)
         data = store.find(key)
         if data is None:
-            return cls(site)
+            return cls(site)._as_stored()
         try:
             document: Mapping[str, Any] = json.loads(data)
             ledger = cls(
@@ -67,8 +67,11 @@ class Ledger:
                 "recognised as duplicates, none is lost.",
                 key=key,
             ) from None
-        ledger._stored = ledger._document()
-        return ledger
+        return ledger._as_stored()
+
+    def _as_stored(self) -> Ledger:
+        self._stored = self._document()
+        return self
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -89,7 +92,7 @@ class Ledger:
             self.entries = {**stored.entries, **self.entries}
             self.batches = sorted({*stored.batches, *self.batches})
         self.generation = stored.generation + 1
-        self._stored = self._document()
+        self._as_stored()
         entries = {uidl: entry.to_json() for uidl, entry in self.entries.items()}
         document = {**self._stored, "generation": self.generation, "entries": entries}
         store.replace(layout.ledger(self.site), json.dumps(document, separators=(",", ":")).encode())
