@@ -89,7 +89,7 @@ class CommandRefused(Pop3Error):
     :ivar code: the response code of RFC 2449/3206 without brackets, upper case, or ``""``.
     """
 
-    disposition = "continue"
+    disposition: ClassVar[Disposition] = "continue"
     command: str = ""
     text: str = ""
     code: str = ""
@@ -98,14 +98,14 @@ class CommandRefused(Pop3Error):
 class AuthenticationFailed(CommandRefused):
     """``[AUTH]`` (RFC 3206), or a refusal at login that says nothing of "later"."""
 
-    disposition = "fail"
+    disposition: ClassVar[Disposition] = "fail"
 
 
 class MailboxInUse(CommandRefused):
     """``[IN-USE]`` (RFC 2449 §8.1.2): another session holds the maildrop."""
 
     retriable = True
-    disposition = "retry"
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class LoginDelayed(CommandRefused):
@@ -115,7 +115,7 @@ class LoginDelayed(CommandRefused):
     """
 
     retriable = True
-    disposition = "retry"
+    disposition: ClassVar[Disposition] = "retry"
     delay: int = 0
 
 
@@ -123,20 +123,20 @@ class ServerUnavailable(CommandRefused):
     """``[SYS/TEMP]`` (RFC 3206): the server's own trouble, likely to pass."""
 
     retriable = True
-    disposition = "retry"
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class ServerBroken(CommandRefused):
     """``[SYS/PERM]`` (RFC 3206): the server's own trouble, needs a human there."""
 
-    disposition = "fail"
+    disposition: ClassVar[Disposition] = "fail"
 
 
 class ProtocolViolation(Pop3Error):
     """What arrived is not POP3, or not now; nothing more on this connection can be believed."""
 
     retriable = True
-    disposition = "reconnect"
+    disposition: ClassVar[Disposition] = "reconnect"
 
 
 class WrongState(Pop3Error, RuntimeError):
@@ -147,14 +147,14 @@ class ConnectionLost(Pop3Error, ConnectionError):
     """Refused, reset, closed or unresolvable; nothing of the unfinished answer is used."""
 
     retriable = True
-    disposition = "reconnect"
+    disposition: ClassVar[Disposition] = "reconnect"
 
 
 class TimedOut(Pop3Error, TimeoutError):
     """A named deadline passed. :ivar seconds: the deadline."""
 
     retriable = True
-    disposition = "reconnect"
+    disposition: ClassVar[Disposition] = "reconnect"
 
 
 class TlsFailed(Pop3Error, ConnectionError):
@@ -168,7 +168,7 @@ class SecurityRefused(Pop3Error, PermissionError):
 class MailError(GatewayError):
     """One mail cannot be taken as it is; the others go on."""
 
-    disposition = "quarantine"
+    disposition: ClassVar[Disposition] = "quarantine"
 
 
 class LimitExceeded(MailError):
@@ -196,13 +196,13 @@ class StoreUnavailable(StoreError, OSError):
     """Full, read-only, unreachable or refusing; nothing was published."""
 
     retriable = True
-    disposition = "retry"
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class AlreadyStored(StoreError, FileExistsError):
     """The exclusive create found the object there. :ivar path: its key below the base path."""
 
-    disposition = "continue"
+    disposition: ClassVar[Disposition] = "continue"
     path: str = ""
 
 
@@ -222,4 +222,4 @@ class RelayUnavailable(AcknowledgmentError, ConnectionError):
     """The SMTP relay said 4xx or could not be reached."""
 
     retriable = True
-    disposition = "retry"
+    disposition: ClassVar[Disposition] = "retry"

@@ -58,7 +58,7 @@ def _revive(kind: Any, value: Any) -> Any:
 
 
 @functools.cache
-def _field_kinds(cls: type) -> Mapping[str, Any]:
+def _field_kinds(cls: Any) -> Mapping[str, Any]:
     hints = typing.get_type_hints(cls)
     return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
 

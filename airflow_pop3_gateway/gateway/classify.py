@@ -101,7 +101,8 @@ def _in_order(
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(manifest), WINDOW):
             window = manifest[start : start + WINDOW]
-            first, later = [], []
+            first: list[ManifestEntry] = []
+            later: list[ManifestEntry] = []
             for entry in window:
                 mark = entry.headers.get("message-id") or tuple(sorted(entry.headers.items()))
                 (later if mark in seen else first).append(entry)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
-from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
+from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, StoreError
 from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
@@ -32,7 +33,6 @@ from airflow_pop3_gateway.records import (
     TransferRecord,
     digest_key,
 )
-from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.store import Store, Writer, layout, outbox
 from airflow_pop3_gateway.store.spool import open_mail
 from airflow_pop3_gateway.store.transfers import create_record
@@ -201,9 +201,10 @@ class _Mail:
 
     def _record(self, understanding: Understanding | None) -> TransferRecord:
         entry, head = self._entry, self._head
+        key = digest_key(self._site.name, self._xfer_ident)
         record = TransferRecord(
             schema=RECORD_SCHEMA,
-            key=digest_key(self._site.name, self._xfer_ident),
+            key=key,
             local_ident=entry.local_ident,
             type="XFER",
             file_name="",
@@ -232,12 +233,13 @@ class _Mail:
             created_at=entry.retrieved_at,
             xfb=self._xfb,
             defects=tuple(self._defects),
+            acknowledgment=answer(self._site, head, key, None),
         )
         if understanding is None:
             return record
         files = understanding.files
         if understanding.rule == "whole-mail":
-            files = (self._keep_whole(f"{layout.segment(self._application.name)}.eml"),)
+            files = (self._keep_whole(understanding.file_name),)
         return dataclasses.replace(
             record,
             type=understanding.type,
@@ -249,7 +251,6 @@ class _Mail:
             leaves=understanding.leaves,
             defects=(*record.defects, *understanding.defects),
             report=parse_report(understanding.captured) if understanding.type == "EERP" else None,
-            acknowledgment=answer(self._site, head, understanding),
         )
 
     def _dispose(self, record: TransferRecord, rejected: Rejected) -> TransferRecord:
@@ -270,7 +271,8 @@ class _Mail:
             leaves=tuple(
                 dataclasses.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
             ),
-            acknowledgment=_waits_for_a_person(record, rejected),
+            report=None,
+            acknowledgment=answer(site, self._head, record.key, rejected),
         )
         if site.error_mail_disposal != "recover":
             return dataclasses.replace(disposed, state="CANCELED")
@@ -294,9 +296,6 @@ def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:
     return Reason(
         f"duplicate-{second.xfer_ident_source}", f"{first.local_ident} has the same identity, other octets"
     )
-
-
-def _waits_for_a_person(record: TransferRecord, rejected: Rejected) -> TransferRecord | None: ...
 
 
 class _Repeatable:

@@ -68,7 +68,7 @@ def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> 
 
 
 def head_digests(client: MailClient, numbers: Sequence[int]) -> dict[int, Proofs]:
-    """TOP n 0 for each number: the digests its header block may have had when it was stored; refused ones are absent."""
+    """TOP n 0: the digests each header block may have had when it was stored; refused numbers are absent."""
     sink = _HeadDigests()
     if numbers:
         client.top_many(numbers, sink, 0)

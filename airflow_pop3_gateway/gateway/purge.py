@@ -1,8 +1,8 @@
 """Purge: what nobody needs any more leaves the store (Gateway: *pelpur*).
 
 Strategy: a batch may go when its lines lie in ``transfers/`` and it is old enough; a folder without a manifest is
-rubbish of a session that died and goes when no session can still be at it. Records, files and lines are the product and the
-memory of duplicates: they stay.
+rubbish of a session that died and goes when no session can still be at it. Records, files and lines are the
+product and the memory of duplicates: they stay.
 
 Invariant: a mail that was not classified is never purged.
 """

@@ -11,7 +11,6 @@ could not take.
 from __future__ import annotations
 
 import base64
-import dataclasses
 
 from airflow_pop3_gateway.acks import mdn
 from airflow_pop3_gateway.config import RemoteSite
@@ -24,31 +23,79 @@ from airflow_pop3_gateway.records import (
     TransferRecord,
     digest_key,
 )
+from airflow_pop3_gateway.store import layout
+
+PRODUCT = "airflow-pop3-gateway"
+NULL_REVERSE_PATH = ""
 
 
-def answer(site: RemoteSite, head: Head, key: str) -> AcknowledgmentRequest | None:
-    """What becomes of a mail's request for a receipt, ``None`` when it asks for none.
+def answer(
+    site: RemoteSite, head: Head, record_key: str, rejected: Rejected | None
+) -> AcknowledgmentRequest | None:
+    """What becomes of a mail's request for a receipt (RFC 8098 §2.1); ``None`` when it asks for none.
 
-    :param key: the key of the mail's record.
+    A duplicate was answered with the first; anything else that was not taken needs a person, for an automatic
+    positive receipt would be a lie and an automatic negative one a guess.
     """
     ack_to = mdn.requested(head)
     if not ack_to:
         return None
+    denied = mdn.deny_reason(head, [own] if (own := _own_address(site, head)) else [])
     if site.acknowledgment_option == "not_to_ack":
         return AcknowledgmentRequest(ack_to, "deny", "not_to_ack")
-    if (reason := mdn.deny_reason(head)) is not None:
-        return AcknowledgmentRequest(ack_to, "deny", reason)
+    if denied is not None:
+        return AcknowledgmentRequest(ack_to, "wait" if denied in mdn.NEEDS_A_PERSON else "deny", denied)
+    if rejected is not None:
+        return AcknowledgmentRequest(
+            ack_to, "deny" if rejected.duplicate_of else "wait", rejected.reason.code
+        )
     if site.acknowledgment_option == "ack_by_user":
         return AcknowledgmentRequest(ack_to, "wait", "ack_by_user")
-    receipts = tuple(digest_key(key, address.lower()) for address in ack_to)
+    receipts = tuple(digest_key(record_key, address.lower()) for address in ack_to)
     return AcknowledgmentRequest(ack_to, "send", "ack_by_monitor", receipts)
 
 
-def after_rejection(
-    request: AcknowledgmentRequest | None, rejected: Rejected
-) -> AcknowledgmentRequest | None:
-    """No automatic receipt for a mail that was not taken: a duplicate was answered, anything else needs a person."""
-    if request is None or request.decision == "deny":
-        return request
-    decision, why = ("deny", "duplicate") if rejected.duplicate_of else ("wait", rejected.reason.code)
-    return AcknowledgmentRequest(request.ack_to, "deny" if decision == "deny" else "wait", why)
+def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[Receipt]:
+    """The receipts that a record's decision asks for, finished."""
+    asked = record.acknowledgment
+    if asked is None or asked.decision != "send":
+        return []
+    return [
+        _receipt(site, record, head, address, key)
+        for address, key in zip(asked.ack_to, asked.receipts, strict=True)
+    ]
+
+
+def _receipt(site: RemoteSite, record: TransferRecord, head: Head, address: str, key: str) -> Receipt:
+    domain = site.local_site.domain
+    own = _own_address(site, head)
+    message_id = f"<{key}.receipt@{domain}>"
+    message = mdn.build(
+        head,
+        from_=own,
+        to=address,
+        final_recipient=own,
+        message_id=message_id,
+        date=layout.moment(record.created_at),
+        reporting_ua=f"{domain}; {PRODUCT}",
+    )
+    return Receipt(
+        schema=OUTBOX_SCHEMA,
+        key=key,
+        state="PENDING",
+        record=record.key,
+        site=site.name,
+        smtp_conn_id=site.smtp_conn_id,
+        mail_from=NULL_REVERSE_PATH,
+        recipient=address,
+        message_id=message_id,
+        message=base64.b64encode(message).decode(),
+        created_at=record.created_at,
+    )
+
+
+def _own_address(site: RemoteSite, head: Head) -> str:
+    """The address the mail was received for: the Local Site's, the login where it is one, else the first To."""
+    if site.local_site.mail_address:
+        return site.local_site.mail_address
+    return site.login if "@" in site.login else next(iter(head.to), f"{site.login}@{site.local_site.domain}")

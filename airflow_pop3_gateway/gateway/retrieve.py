@@ -30,7 +30,7 @@ from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import Pop3Error
 from airflow_pop3_gateway.gateway.listing import Listing, MailClient, take_listing
 from airflow_pop3_gateway.gateway.reconcile import Retention, reconcile
-from airflow_pop3_gateway.records import Retrieved
+from airflow_pop3_gateway.records import LedgerState, Retrieved
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import Ledger
 from airflow_pop3_gateway.store.spool import SpoolWriter, commit_manifest
@@ -213,7 +213,7 @@ class _Session:
             log.warning("%s: message %d was not deleted: %s", self.site.name, number, refusal)
         return [number for number in doomed if number not in refused], None
 
-    def _mark(self, numbers: Sequence[int], state: str) -> None:
+    def _mark(self, numbers: Sequence[int], state: LedgerState) -> None:
         for number in numbers:
             uidl = self.listing.names[number]
             self.ledger.entries[uidl] = dataclasses.replace(self.ledger.entries[uidl], state=state)

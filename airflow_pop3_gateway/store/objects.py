@@ -3,8 +3,8 @@
 Strategy: a :class:`Store` is a base path on a file system of fsspec; keys are relative, with ``/`` between their
 parts. Two ways to publish exist below it, chosen by the file system: a local folder links a synced temporary file
 to its name; an object store uploads under a precondition ("only if there is nothing yet") that it checks when the
-upload is completed. Both are tried out against the real store when it is opened: a store where a second create succeeds is
-refused.
+upload is completed. Both are tried out against the real store when it is opened: a store where a second create
+succeeds is refused.
 
 Invariant: under a key there is nothing or the whole object; of several writers of one key exactly one succeeds and
 the others get :class:`AlreadyStored`; a writer that was not committed leaves nothing that a reader can see.
