@@ -26,19 +26,15 @@ NOTIFICATIONS = (
     "message/global-disposition-notification",
 )
 REPORT_PARTS = (*NOTIFICATIONS, "message/feedback-report")
-CAPTURED = (
-    *REPORT_PARTS,
-    "text/rfc822-headers",
-    "message/global-headers",
-    "message/rfc822",
-    "message/global",
-)
+RETURNED_HEADERS = ("text/rfc822-headers", "message/global-headers")
+CAPTURED = (*REPORT_PARTS, *RETURNED_HEADERS, "message/rfc822", "message/global")
 SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
 SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 ABSENT = ("message/partial", "message/external-body")
 
 
-def _within(part: Part, content_type: str) -> bool:
+def within(part: Part, content_type: str) -> bool:
+    """Whether a part of this type is above."""
     above = part.parent
     while above is not None:
         if above.content_type == content_type:
@@ -54,6 +50,13 @@ def _enclosed(part: Part) -> bool:
             return True
         above = above.parent
     return False
+
+
+def of_a_report(part: Part) -> bool:
+    """Whether a part of an enclosed mail says something about a mail of ours: a report in it, or what one returns."""
+    above = part.parent
+    returned = above is not None and above.kind == "message" and role_of(above) == "report"
+    return returned or within(part, "multipart/report")
 
 
 def _attached(part: Part) -> bool:
@@ -97,8 +100,11 @@ ROLES: tuple[tuple[Role, Callable[[Part], bool]], ...] = (
     ("enclosed", _enclosed),
     ("structure", lambda part: part.content_type.startswith("multipart/")),
     ("absent", lambda part: part.content_type in ABSENT),
-    ("report", lambda part: part.content_type in REPORT_PARTS and part.parent is not None),
-    ("report", lambda part: _within(part, "multipart/report")),
+    (
+        "report",
+        lambda part: part.content_type in (*REPORT_PARTS, *RETURNED_HEADERS) and part.parent is not None,
+    ),
+    ("report", lambda part: within(part, "multipart/report")),
     ("signature", _signature),
     ("text", lambda part: part.content_type in ("text/plain", "text/html") and _text(part)),
     ("variant", _variant),
@@ -127,6 +133,7 @@ class Shape:
     files: int = 0
     has_text: bool = False
     has_notification: bool = False
+    from_system: bool = False
     absent: str = ""
     marked: bool = False
     several: bool = False
@@ -178,6 +185,12 @@ RULES: tuple[Rule, ...] = (
         "encrypted-pgp", "XFER", "recover", lambda shape: shape.carried == "multipart/encrypted", "encrypted"
     ),
     Rule(
+        "multipart-alternative",
+        "MSG",
+        "of-the-application",
+        lambda shape: shape.content_type == "multipart/alternative" and not shape.files,
+    ),
+    Rule(
         "multipart-without-parts",
         "XFER",
         "recover",
@@ -197,12 +210,6 @@ RULES: tuple[Rule, ...] = (
         "recover",
         lambda shape: shape.multipart and shape.files > 1,
         "multiple-attachments",
-    ),
-    Rule(
-        "multipart-alternative",
-        "MSG",
-        "of-the-application",
-        lambda shape: shape.content_type == "multipart/alternative",
     ),
     Rule(
         "multipart-without-file",

@@ -224,7 +224,7 @@ class Uuencode:
             self.defects.add("uuencode-dirt")
         characters = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
-            return binascii.a2b_uu(line[: characters + 1])
+            return binascii.a2b_uu(line[:characters])
         except binascii.Error:
             return b""
 

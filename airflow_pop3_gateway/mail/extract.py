@@ -43,7 +43,7 @@ _OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
     "variant": ("alternative", ""),
     "related": ("ignored", "shown-inline"),
     "signature": ("ignored", "signature"),
-    "report": ("report", ""),
+    "report": ("report", "report"),
     "absent": ("refused", "content-elsewhere"),
     "enclosed": ("ignored", "within-enclosed-mail"),
     "structure": ("ignored", "no-parts"),
@@ -97,7 +97,10 @@ class Understanding:
 
     @property
     def attachments(self) -> tuple[Leaf, ...]:
-        """What a person calls attached: parts with a name, marked as attachment, or taken as a file."""
+        """What a person calls attached: parts with a name, marked as attachment, or taken as a file.
+
+        Also those within an enclosed mail; not what a report says to machines, and not what is elsewhere.
+        """
         return tuple(
             leaf
             for leaf in self.leaves
@@ -116,7 +119,7 @@ class _Account:
         self.text: MessageText | None = None
         self.capture: bytearray | None = None
         self.stored: StoredFile | None = None
-        self.octets = self.size = 0
+        self.number = self.octets = self.size = 0
         self.sha256 = ""
         self.sniffed: str | None = None
         self._first = b""
@@ -186,7 +189,7 @@ class _Extraction:
         self.head: Head | None = None
         self.policy = Policy()
         self.shape = Shape()
-        self.accounts: list[_Account] = []  # of parts that have ended
+        self.accounts: list[_Account] = []  # of parts that have ended, in the order they began once all have
         self.captured: list[Captured] = []
         self.defects: list[Defect] = []
         self.whole = False
@@ -194,6 +197,7 @@ class _Extraction:
         self._held: File | None = None  # the only file, not yet published
         self._text: _Account | None = None
         self._carrier: Part | None = None
+        self._started = 0
 
     # -- what the parser tells ----------------------------------------------------------------------------------
 
@@ -202,6 +206,7 @@ class _Extraction:
         self.head = head
         self.policy = policy = self._choose(head)
         self.files = Files(self._open_file, policy.limits.name_bytes)
+        self.shape.from_system = head.from_system
         self.shape.several = policy.multiple_attachments == "extract"
         self.whole = not policy.extract_file and head.content_type.value != "multipart/report"
         return None if self.whole else policy.limits
@@ -210,8 +215,12 @@ class _Extraction:
         """Decide what the part is for."""
         self._look_at_structure(part)
         role = role_of(part)
+        if role == "file" and self.shape.has_notification and part.kind == "message":
+            role = "report"  # the returned mail of a report that does not call itself one
         identity = part.kind == "message" or part.content_type.startswith("multipart/")
         account = _Account(part, role, Identity("binary") if identity else decoder_for(part.head.encoding))
+        self._started += 1
+        account.number = self._started
         self._open[part] = account
         if role == "file":
             self._start_file(account)
@@ -219,14 +228,22 @@ class _Extraction:
             self._start_text(account)
         elif role == "absent":
             self.shape.absent = self.shape.absent or part.content_type
-        elif role == "report":
-            self.shape.has_notification |= part.content_type in classify.NOTIFICATIONS
-            if part.kind == "leaf" and part.content_type in classify.CAPTURED:
-                account.capture = bytearray()
-        elif role == "enclosed" and part.parent is not None and part.parent.kind == "message":
-            if self._open[part.parent].role == "report":
-                block = b"".join(b"%b: %b\r\n" % item for item in part.head.fields)
-                self.captured.append(Captured(part.parent.content_type, block, part.parent.path))
+        elif role == "report" or (role == "enclosed" and classify.of_a_report(part)):
+            self._start_report(account)
+        elif part.content_type == "multipart/alternative" and part.parent is None:
+            account.text = MessageText(part, self.policy.application, self.files)
+
+    def _start_report(self, account: _Account) -> None:
+        part, parent = account.part, account.part.parent
+        if account.role == "report" and part.content_type.startswith("message/"):
+            account.why = "notification"
+        if part.content_type in classify.NOTIFICATIONS:
+            self.shape.has_notification |= account.role == "report" or self.shape.from_system
+        if parent is not None and parent.kind == "message":
+            block = b"".join(b"%b: %b\r\n" % item for item in part.head.fields)
+            self.captured.append(Captured(parent.content_type, block, parent.path))
+        elif part.kind == "leaf" and part.content_type in classify.CAPTURED:
+            account.capture = bytearray()
 
     def _look_at_structure(self, part: Part) -> None:
         shape, parent = self.shape, part.parent
@@ -288,8 +305,12 @@ class _Extraction:
     def end(self, part: Part) -> None:
         """Account for the part."""
         account = self._open.pop(part)
-        if part.kind == "multipart" and part.children:
-            return
+        if part.kind == "multipart":
+            if part.children:
+                return
+            if account.text is not None:
+                self._text, account.outcome, account.why = account, "user_message", "no-parts"
+                self.defect(Defect("no-parts", part.path))
         for code in sorted(account.finish()):
             self.defect(Defect(code, part.path))
         self._keep_capture(account)
@@ -324,6 +345,7 @@ class _Extraction:
     def conclude(self, octets: int, sha256: str, exceeded: LimitExceeded | None) -> Understanding:
         """The mail has ended, or a bound was passed."""
         head = self.head or Head([])
+        self.accounts.sort(key=lambda account: account.number)
         if self.whole and exceeded is None:
             return self._whole(head, octets, sha256)
         rule = classify.LIMIT if exceeded else classify.rule_of(self.shape)
@@ -354,11 +376,10 @@ class _Extraction:
 
     def _publish(self, understanding: Understanding, rule: Rule) -> Understanding:
         for account in self.accounts:
-            if account.file is not None and account.stored is None:
-                if rule.type == "XFER":
-                    account.stored = account.file.commit()
-                else:
-                    account.outcome = "ignored"
+            if account.file is not None and account.stored is None and rule.type == "XFER":
+                account.stored = account.file.commit()
+            if account.outcome == "file" and account.stored is None:
+                account.outcome = "ignored"
         files = tuple(account.stored for account in self.accounts if account.stored)
         message, message_file = None, None
         if self._text is not None and self._text.text is not None:

@@ -131,7 +131,7 @@ class Head:
 
     @cached_property
     def message_id(self) -> str:
-        """``<…>`` of the Message-ID field, ``""`` when it is missing, empty or longer than a line."""
+        """The Message-ID with its brackets, ``""`` when it is missing, empty or longer than a line."""
         return message_id_of(self.get("message-id") or b"")
 
     @cached_property
@@ -179,6 +179,14 @@ class Head:
         return self.text("precedence").lower() in ("bulk", "list", "junk")
 
     @property
+    def from_system(self) -> bool:
+        """A mail system wrote this, not a person or program behind an address (RFC 5321 §4.5.5)."""
+        local_part = self.from_.partition("@")[0].lower()
+        return (
+            local_part in ("mailer-daemon", "postmaster") or (self.get("return-path") or b"").strip() == b"<>"
+        )
+
+    @property
     def defects(self) -> tuple[Defect, ...]:
         """What is wrong in the fields we rely on."""
         found = []
@@ -194,14 +202,13 @@ class Head:
 
 
 def message_id_of(raw: bytes) -> str:
-    """The first ``<…>`` of a field body without white space; brackets are added where an agent left them out."""
+    """The first ``<…>`` of a field body without white space; what has no brackets stays as its agent wrote it."""
     raw = unfold(raw)
     match = _MESSAGE_ID.search(raw)
     octets = b"".join((match[0] if match else raw).split())
     if not octets.strip(b"<>") or len(octets) > LONGEST_MESSAGE_ID:
         return ""
-    ident = text_of(octets)
-    return ident if match else f"<{ident.strip('<>')}>"
+    return text_of(octets)
 
 
 def identity(head: Head) -> tuple[str, Literal["message-id", "header-hash"]]:
