@@ -45,7 +45,7 @@ class _Octets(asyncio.BufferedProtocol):
         self.address = address
         self.transport: asyncio.Transport | None = None
         self.failure: BaseException | None = None
-        self.moves = 0
+        self.moved = 0.0
         self.fulfilled: Callable[[], bool] = lambda: True
         self.waiter: asyncio.Future[None] | None = None
 
@@ -86,7 +86,7 @@ class _Octets(asyncio.BufferedProtocol):
     def _received(self, count: int) -> None:
         if self.failure is not None:
             return
-        self.moves += 1
+        self.moved = asyncio.get_running_loop().time()
         try:
             self.link.received(count)
             self.flush()
@@ -292,24 +292,21 @@ class AsyncPop3Client:
 
         :param seconds: how long to wait for movement; :param ends: when to stop whatever moves.
         """
-        loop, wire = asyncio.get_running_loop(), self._session.wire
-        octets.fulfilled = fulfilled
+        loop, wire, address = asyncio.get_running_loop(), self._session.wire, self._session.address
+        patience = min(PATIENCE, seconds / 2)
+        octets.fulfilled, octets.moved = fulfilled, loop.time()
         octets.flush()
-        seen, moved = octets.moves, loop.time()
         while not fulfilled():
             if octets.failure is not None:
                 raise octets.failure
-            now, deadline = loop.time(), min(moved + seconds, ends)
+            now = loop.time()
             if self._ends <= now:
-                raise timed_out(
-                    self._session.address, "end of the session", self._session.site.session_timeout
-                )
-            if deadline <= now:
-                raise timed_out(self._session.address, what, seconds)
-            octets.waiter = loop.create_future()
-            patience = min(deadline - now, self._ends - now, seconds / 2, PATIENCE)
-            await asyncio.wait([octets.waiter], timeout=patience)
-            if octets.moves != seen:
-                seen, moved = octets.moves, loop.time()
-            elif wire.probe():
+                raise timed_out(address, "end of the session", self._session.site.session_timeout)
+            silence = now - octets.moved
+            if silence >= seconds or ends <= now:
+                raise timed_out(address, what, seconds)
+            if silence >= patience and wire.probe():
                 octets.flush()
+            octets.waiter = loop.create_future()
+            left = (seconds if silence >= patience else patience) - silence
+            await asyncio.wait([octets.waiter], timeout=min(left, self._ends - now, ends - now))

@@ -40,8 +40,12 @@ class Link:
         return self.tls is not None and self.tls.complete
 
     def start_tls(self, context: ssl.SSLContext, hostname: str, fingerprint: str) -> None:
-        """From now on everything is TLS. The client speaks first: :meth:`outgoing` has its hello."""
+        """From now on everything is TLS, also what was received and not read: said in the clear, it fails the handshake.
+        The client speaks first: :meth:`outgoing` has its hello."""
+        inbox = self.wire.inbox
         self.tls = TlsLayer(context, hostname, fingerprint)
+        self.tls.feed(inbox.view[inbox.start : inbox.end])
+        inbox.start = inbox.end = 0
         self.tls.handshake()
 
     def space(self) -> memoryview:

@@ -47,7 +47,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], type[CommandRefused]], ...] = tuple(
         # A locked-out account must not be tried again; a locked maildrop must.
         (r"account\b.*\b(lock|disabl|block|suspend|expir)", AuthenticationFailed),
         (
-            r"\block|in use|busy|already (open|log|connect|in)|another (session|pop)|other session",
+            r"\block|in use|busy|already\b.*\b(open|log|connect|in\b|active)|another (session|pop)|other session",
             MailboxInUse,
         ),
         (r"too (many|often|soon|frequent)|\bwait\b|rate.?limit|login.?delay|exceeded|throttl", LoginDelayed),

@@ -41,9 +41,10 @@ class Wire:
         return not self._awaited
 
     def expect_greeting(self) -> Line:
-        """The server speaks first (RFC 1939 §3)."""
+        """The server speaks first (RFC 1939 §3), and may have done so already."""
         greeting = Line("greeting")
         self._awaited.append(greeting)
+        self.received(0)
         return greeting
 
     def send(self, answer: Awaited, *arguments: str | int) -> None:
