@@ -6,9 +6,10 @@ import dataclasses
 from functools import cached_property
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
 from airflow_pop3_gateway.hooks.connection import site_from
 from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.pop3 import Pop3Client
@@ -32,7 +33,13 @@ class Pop3Hook(BaseHook):
     @cached_property
     def site(self) -> RemoteSite:
         """The account as one value. :raises ConfigurationError: naming the field and the remedy."""
-        return site_from(self.get_connection(self.pop3_conn_id))
+        try:
+            connection = self.get_connection(self.pop3_conn_id)
+        except AirflowNotFoundException:
+            raise ConfigurationError(
+                f"There is no connection {self.pop3_conn_id!r}; create it with type pop3.", field="pop3_conn_id"
+            ) from None
+        return site_from(connection)
 
     def get_conn(self) -> Pop3Client:
         """A client that is logged in; use it as a context manager.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow.sdk import XComArg
+
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import RelayUnavailable
@@ -29,7 +31,11 @@ class AcknowledgeOperator(SiteOperator):
     reference_field = "classified"
 
     def __init__(
-        self, *, classified: Mapping[str, Any] | None = None, smtp_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        classified: Mapping[str, Any] | XComArg | None = None,
+        smtp_conn_id: str | XComArg | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.classified = classified
@@ -39,7 +45,7 @@ class AcknowledgeOperator(SiteOperator):
 
     def work(self, site: RemoteSite, store: Store) -> Acknowledged:
         """Sweep the outbox of the site."""
-        with GatewaySmtpHook(self.smtp_conn_id or site.smtp_conn_id) as relay:
+        with GatewaySmtpHook(str(self.smtp_conn_id or site.smtp_conn_id)) as relay:
 
             def send(mail_from: str, recipients: Sequence[str], message: bytes) -> None:
                 relay.send_raw(mail_from, recipients, message)

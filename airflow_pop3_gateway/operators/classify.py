@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow.sdk import XComArg
+
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
@@ -36,7 +38,7 @@ class ClassifyOperator(SiteOperator):
     def __init__(
         self,
         *,
-        retrieved: Mapping[str, Any] | None = None,
+        retrieved: Mapping[str, Any] | XComArg | None = None,
         applications: Iterable[Application] = (),
         choose: Chooser = site_application,
         **kwargs: Any,
@@ -55,7 +57,8 @@ class ClassifyOperator(SiteOperator):
 
     def work(self, site: RemoteSite, store: Store) -> Classified:
         """Classify the batches of the reference, or all that wait."""
-        batches = None if self.retrieved is None else self.retrieved.get("batches")
+        reference = self.reference()
+        batches = None if reference is None else reference.get("batches")
         result = gateway.classify(
             site,
             store,

@@ -38,7 +38,11 @@ class SiteOperator(BaseOperator):
     """The argument that takes the reference of the task before, where there is one."""
 
     def __init__(
-        self, *, pop3_conn_id: str | None = None, base_path: str | None = None, **kwargs: Any
+        self,
+        *,
+        pop3_conn_id: str | XComArg | None = None,
+        base_path: str | XComArg | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pop3_conn_id = pop3_conn_id
@@ -59,17 +63,21 @@ class SiteOperator(BaseOperator):
         """The one call down."""
         raise NotImplementedError
 
+    def reference(self) -> Mapping[str, Any] | None:
+        """What the task before returned. :raises ConfigurationError: when it is something else."""
+        name = self.reference_field
+        value = getattr(self, name) if name else None
+        if value is None or (isinstance(value, Mapping) and {"pop3_conn_id", "base_path"} <= value.keys()):
+            return value
+        raise ConfigurationError(
+            f"{name} is not what a task of this package returned: {value!r:.200}", field=str(name)
+        )
+
     def _place(self) -> tuple[str, str]:
-        reference = getattr(self, self.reference_field) if self.reference_field else None
-        if reference is None:
-            return self.pop3_conn_id or Pop3Hook.default_conn_name, base_path_in_force(self.base_path)
-        try:
+        if (reference := self.reference()) is not None:
             return str(reference["pop3_conn_id"]), str(reference["base_path"])
-        except (TypeError, KeyError):
-            raise ConfigurationError(
-                f"{self.reference_field} is not what a task of this package returned: {reference!r:.200}",
-                field=str(self.reference_field),
-            ) from None
+        base_path = None if self.base_path is None else str(self.base_path)
+        return str(self.pop3_conn_id or Pop3Hook.default_conn_name), base_path_in_force(base_path)
 
     def _refuse_two_places(self) -> None:
         """A reference says which site and base path; saying it again could contradict it."""
@@ -84,11 +92,12 @@ class SiteOperator(BaseOperator):
 
 
 def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:
-    """Refuse an argument of a wrong type while the DAG is parsed.
+    """Refuse an argument of a wrong type while the DAG is parsed; what another task will bring is not known then.
 
     :raises ConfigurationError: naming the task, the argument and what it must be.
     """
-    if value is not None and not isinstance(value, kind | XComArg):
+    promised = hasattr(value, "resolve")
+    if value is not None and not promised and not isinstance(value, kind):
         raise ConfigurationError(
             f"Task {operator.task_id!r}: {name} must be {meaning}, not {value!r:.80}.", field=name
         )

@@ -1,0 +1,134 @@
+"""``airflow pop3-gateway …`` and ``python -m airflow_pop3_gateway …``: one table of verbs, drawn twice.
+
+Strategy: a verb is a row of :data:`VERBS`; its work lives in a module of its own that is imported when the verb runs, so
+that ``--help``, Airflow's start and offline verbs stay fast. To add a verb, add a row.
+
+Invariant: this module imports neither Airflow nor a verb; a verb takes the parsed arguments and returns the exit code: 0
+done, 1 something could not be done, 2 wrong usage (argparse's own).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import CLICommand
+
+PROGRAM = "pop3-gateway"
+SUMMARY = "POP3 mailboxes as a data source: look at mails, take the tour"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a verb, in the words of :meth:`argparse.ArgumentParser.add_argument`."""
+
+    flags: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """An argument, written as for argparse."""
+    return Argument(flags, options)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb. :ivar work: ``module:function``; the function takes the namespace and returns the exit code."""
+
+    name: str
+    help: str
+    work: str
+    arguments: tuple[Argument, ...] = ()
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Import the module and do the work."""
+        module, _, function = self.work.partition(":")
+        work: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
+        try:
+            return work(arguments)
+        except KeyboardInterrupt:
+            return 130
+
+
+VERBS = (
+    Verb(
+        "classify",
+        "say what the gateway would make of mails; nothing is stored or sent",
+        "airflow_pop3_gateway.verbs.classify:run",
+        (
+            argument("files", nargs="+", metavar="FILE", help="a mail as a file, - for standard input"),
+            argument("--json", action="store_true", help="one JSON object for each file, one a line"),
+            argument("--application", default="MAIL", help="the Application that would be chosen"),
+            argument(
+                "--multiple-attachments",
+                choices=("recover", "extract"),
+                default="recover",
+                help="what becomes of a mail with several attachments",
+            ),
+        ),
+    ),
+    Verb(
+        "demo",
+        "take the tour: embedded servers, one mail of every kind, the sample DAG, twice",
+        "airflow_pop3_gateway.demo.tour:run",
+        (
+            argument(
+                "--keep", metavar="FOLDER", help="run in this folder and leave everything there to look at"
+            ),
+        ),
+    ),
+    Verb(
+        "standalone",
+        "start Airflow with the sample DAGs, connections and embedded servers, to look at in a browser",
+        "airflow_pop3_gateway.demo.standalone:run",
+        (argument("--folder", default=".standalone", help="where Airflow keeps its things"),),
+    ),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m airflow_pop3_gateway``."""
+    top = argparse.ArgumentParser(prog=PROGRAM, description=SUMMARY)
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        below = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
+        for each in verb.arguments:
+            below.add_argument(*each.flags, **each.options)
+        below.set_defaults(run=verb.run)
+    return top
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one verb. :returns: the exit code."""
+    arguments = parser().parse_args(words)
+    code: int = arguments.run(arguments)
+    return code
+
+
+def airflow_commands() -> list[CLICommand]:
+    """The same verbs for ``airflow``, which calls this through the provider's ``cli`` entry."""
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    def leaving(verb: Verb) -> Callable[[argparse.Namespace], None]:
+        return lambda arguments: sys.exit(verb.run(arguments))
+
+    return [
+        GroupCommand(
+            name=PROGRAM,
+            help=SUMMARY,
+            subcommands=[
+                ActionCommand(
+                    name=verb.name,
+                    help=verb.help,
+                    func=leaving(verb),
+                    args=[Arg(each.flags, **each.options) for each in verb.arguments],  # type: ignore[no-untyped-call]
+                )
+                for verb in VERBS
+            ],
+        )
+    ]

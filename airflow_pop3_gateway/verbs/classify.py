@@ -1,0 +1,94 @@
+"""``classify FILE…``: what would the gateway make of these mails? Offline; nothing is stored or sent.
+
+Invariant: one answer for each file, in order, whatever is in it; a file that cannot be read is an answer too, and the
+exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.gateway.examine import examine
+from airflow_pop3_gateway.mail.extract import Policy
+
+CHUNK = 1 << 18
+"""Octets of one read: a few hundred reads for the largest mails people send."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer for each file on standard output. :returns: 0, or 1 when a file could not be read."""
+    policy = Policy(
+        application=arguments.application,
+        extract_file=True,
+        multiple_attachments=arguments.multiple_attachments,
+        limits=Limits(),
+    )
+    show = _show_json if arguments.json else _show
+    failed = False
+    try:
+        for file in arguments.files:
+            answer = _answer(file, policy)
+            failed = failed or "error" in answer
+            show(answer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(failed)
+
+
+def _answer(file: str, policy: Policy) -> dict[str, Any]:
+    try:
+        with _opened(file) as source:
+            return {"file": file, **examine(_chunks(source), policy)}
+    except (OSError, GatewayError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"{file}: {reason}", file=sys.stderr)
+        nothing: dict[str, Any] = {
+            "type": None,
+            "file_name": None,
+            "attachments": [],
+            "report": None,
+            "defects": [],
+        }
+        return {"file": file, **nothing, "error": reason}
+
+
+def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    return contextlib.nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb")
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
+        yield chunk
+
+
+def _show_json(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    if "error" in answer:
+        return
+    lines = [f"{answer['file']}: TYPE={answer['type']} FILE_NAME={answer['file_name']} ({answer['rule']})"]
+    for attachment in answer["attachments"]:
+        lines.append(
+            f"  attachment  {attachment['name'] or '(no name)'}  {attachment['content_type']}  "
+            f"{attachment['size']} octets  sha256 {attachment['sha256']}"
+        )
+    if answer["report"]:
+        report = answer["report"]
+        lines.append(
+            f"  report      {report['kind'].upper()}, {report['verdict']}, for {report['original_message_id'] or '?'}"
+        )
+    for defect in answer["defects"]:
+        lines.append(f"  defect      {defect['code']} {defect['where']} {defect['detail']}".rstrip())
+    text = "\n".join(lines)
+    print("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text))

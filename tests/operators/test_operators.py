@@ -1,0 +1,188 @@
+"""Operators: parameters in, one call down, a small reference out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+from support.tasks import Outcome
+
+from airflow_pop3_gateway import operators
+from airflow_pop3_gateway.errors import ConfigurationError, MailboxInUse, RelayUnavailable
+from airflow_pop3_gateway.hooks.store import transfers_of
+from airflow_pop3_gateway.operators import (
+    AcknowledgeOperator,
+    Application,
+    Choice,
+    ClassifyOperator,
+    PurgeOperator,
+    RetrieveOperator,
+)
+from airflow_pop3_gateway.operators.site import SiteOperator
+from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+
+Run = Callable[[Any], Outcome]
+LETTER = (
+    b"From: partner@example.com\r\nTo: orders@example.com\r\nSubject: hello\r\nMessage-ID: <%d@example.com>\r\n"
+    b"\r\nhello %d\r\n"
+)
+CLASSES = [getattr(operators, name) for name in operators.__all__ if name.endswith("Operator")]
+
+
+def fill(server: FaultyPop3Server, count: int) -> None:
+    for number in range(count):
+        server.mailboxes["orders"].deliver(LETTER % (number, number))
+
+
+def chain(run_task: Run) -> list[Any]:
+    retrieved = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")).value
+    classified = run_task(ClassifyOperator(task_id="classify", retrieved=retrieved)).value
+    acknowledged = run_task(AcknowledgeOperator(task_id="acknowledge", classified=classified)).value
+    return [retrieved, classified, acknowledged]
+
+
+def test_a_mailbox_becomes_records_by_three_tasks_that_hand_on_references(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    fill(server, 3)
+    retrieved, classified, acknowledged = chain(run_task)
+    assert (retrieved["messages"], retrieved["deleted"]) == (3, 3)
+    assert (classified["messages"], classified["types"]) == (3, {"MSG": 3})
+    assert acknowledged["sent"] == 0
+    for reference in (retrieved, classified, acknowledged):
+        assert (reference["pop3_conn_id"], reference["base_path"]) == ("orders", base_path)
+        assert len(json.dumps(reference)) < 2000
+    assert [line["user_message"] for line in transfers_of(classified)] == [
+        f"hello {number}" for number in range(3)
+    ]
+    assert not server.mailboxes["orders"].mails
+
+
+def test_a_second_run_does_nothing_twice(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+    fill(server, 2)
+    chain(run_task)
+    retrieved, classified, _ = chain(run_task)
+    assert (retrieved["messages"], retrieved["batches"], classified["messages"]) == (0, [], 0)
+
+
+def test_the_log_tells_counts_and_not_one_line_a_mail(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    fill(server, 50)
+    outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
+    lines = [line for line in outcome.log if line.startswith("orders: ")]
+    assert len(lines) < 6
+    assert any("50 messages" in line and "50 deleted" in line for line in lines)
+
+
+def test_what_may_pass_is_retried(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+    server.faults.add("in-use")
+    outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders", retries=3))
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, MailboxInUse)
+
+
+def test_a_wrong_password_fails_at_once_so_that_no_account_is_locked(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    server.faults.add("auth-fail")
+    outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders", retries=3))
+    assert outcome.state == "failed"
+    assert isinstance(outcome.error, AirflowFailException)
+    assert "secret" not in str(outcome.error)
+
+
+def test_a_session_that_breaks_keeps_what_arrived_and_says_so(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    fill(server, 3)
+    server.faults.add("quit-lost")
+    outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
+    assert outcome.state == "success"
+    assert (outcome.value["messages"], outcome.value["deleted"], outcome.value["more"]) == (3, 0, True)
+    assert any("the next one goes on" in line for line in outcome.log)
+
+
+def test_receipts_that_must_wait_fail_the_task_so_that_it_is_retried(
+    server: FaultyPop3Server, base_path: str, run_task: Run, connection: Callable[..., str]
+) -> None:
+    connection("smtp_default", conn_type="smtp", host="127.0.0.1", port=1, extra={"disable_ssl": True})
+    server.mailboxes["orders"].deliver(
+        b"Disposition-Notification-To: partner@example.com\r\nReturn-Path: <partner@example.com>\r\n" + LETTER % (1, 1)
+    )
+    retrieved = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")).value
+    classified = run_task(ClassifyOperator(task_id="classify", retrieved=retrieved)).value
+    assert classified["receipts"] == 1
+    outcome = run_task(AcknowledgeOperator(task_id="acknowledge", classified=classified, retries=3))
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, RelayUnavailable)
+
+
+def test_a_callable_chooses_the_application(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+    fill(server, 1)
+
+    def choose(choice: Choice) -> str | None:
+        return "EDI" if choice.from_ == "partner@example.com" else None
+
+    run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
+    outcome = run_task(
+        ClassifyOperator(
+            task_id="classify",
+            pop3_conn_id="orders",
+            choose=choose,
+            applications=[Application("EDI", extract_file=False)],
+        )
+    )
+    assert outcome.value["applications"] == {"EDI": 1}
+    (line,) = transfers_of(outcome.value)
+    assert line["type"] == "XFER"
+
+
+def test_old_raw_mails_leave_the_spool_when_they_are_classified(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    fill(server, 1)
+    chain(run_task)
+    outcome = run_task(PurgeOperator(task_id="purge", pop3_conn_id="orders", days=0))
+    assert outcome.value["batches"] == 1
+
+
+@pytest.mark.parametrize("operator", CLASSES, ids=lambda operator: operator.__name__)
+def test_every_template_field_is_an_argument(operator: type[SiteOperator]) -> None:
+    arguments = set(inspect.signature(operator.__init__).parameters) | {"pop3_conn_id", "base_path"}
+    assert set(operator.template_fields) <= arguments
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: RetrieveOperator(task_id="t", pop3_conn_id=7), "pop3_conn_id must be"),  # type: ignore[arg-type]
+        (lambda: RetrieveOperator(task_id="t", base_path=["x"]), "base_path must be"),  # type: ignore[arg-type]
+        (lambda: ClassifyOperator(task_id="t", retrieved="{{ x }}"), "retrieved must be"),  # type: ignore[arg-type]
+        (lambda: ClassifyOperator(task_id="t", retrieved={}, pop3_conn_id="a"), "give either"),
+        (lambda: ClassifyOperator(task_id="t", choose="EDI"), "choose must be callable"),  # type: ignore[arg-type]
+        (lambda: ClassifyOperator(task_id="t", applications=["EDI"]), "Application"),  # type: ignore[list-item]
+        (lambda: AcknowledgeOperator(task_id="t", smtp_conn_id=1), "smtp_conn_id must be"),  # type: ignore[arg-type]
+        (lambda: PurgeOperator(task_id="t", days=-1), "days"),
+    ],
+)
+def test_wrong_arguments_are_refused_when_the_dag_is_parsed(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
+def test_something_else_than_a_reference_is_refused_at_run_time(base_path: str, run_task: Run) -> None:
+    outcome = run_task(ClassifyOperator(task_id="classify", retrieved={"site": "orders"}))
+    assert isinstance(outcome.error, AirflowFailException)
+    assert "retrieved is not what a task of this package returned" in str(outcome.error)
+
+
+def test_they_map_over_many_sites() -> None:
+    with DAG("many", schedule=None):
+        retrieved = RetrieveOperator.partial(task_id="retrieve").expand(pop3_conn_id=["a", "b"])
+        ClassifyOperator.partial(task_id="classify").expand(retrieved=retrieved.output)
