@@ -203,9 +203,9 @@ class _Extraction:
 
     def begin(self, head: Head) -> Limits | None:
         """Choose the Application; a whole mail that is no report needs no parser."""
-        self.head = head
         self.policy = policy = self._choose(head)
         self.files = Files(self._open_file, policy.limits.name_bytes)
+        self.head = head
         self.shape.from_system = head.from_system
         self.shape.several = policy.multiple_attachments == "extract"
         self.whole = not policy.extract_file and head.content_type.value != "multipart/report"

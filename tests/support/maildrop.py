@@ -87,3 +87,24 @@ class Maildrop:
     def spooled(self) -> list[bytes]:
         """The exact octets of every mail that was ever committed."""
         return [b"".join(open_mail(self.store, entry)) for entry in self.manifests()]
+
+
+def multipart(number: int, *parts: bytes, headers: bytes = b"") -> bytes:
+    """A multipart/mixed with a Message-ID of its own; each part brings its header."""
+    head = b"Message-ID: <%d@partner.example>\r\nFrom: p@partner.example\r\nTo: edi@us.example\r\n" % number
+    body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts)
+    kind = b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n'
+    return head + headers + kind + b"\r\n" + body + b"--b--\r\n"
+
+
+def text(body: bytes) -> bytes:
+    """A text part."""
+    return b"Content-Type: text/plain\r\n\r\n" + body
+
+
+def attachment(name: bytes, octets: bytes) -> bytes:
+    """A part with a file name."""
+    return b'Content-Type: application/octet-stream; name="' + name + b'"\r\n\r\n' + octets
+
+
+ASKS_FOR_A_RECEIPT = b"Return-Path: <p@partner.example>\r\nDisposition-Notification-To: p@partner.example\r\n"

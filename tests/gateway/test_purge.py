@@ -1,0 +1,48 @@
+"""A purge removes what is done and old, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.maildrop import Maildrop, letter
+
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway import classify, purge
+
+Open = Callable[..., Maildrop]
+
+
+def test_a_classified_batch_goes_when_it_is_old_enough(maildrop: Open) -> None:
+    drop = maildrop(letter(1))
+    drop.poll()
+    classify(drop.site, drop.store)
+    assert purge(drop.site, drop.store, days=30, now=drop.now).batches == 0
+    drop.now.pass_days(31)
+    assert purge(drop.site, drop.store, days=30, now=drop.now).batches == 1
+    assert drop.store.names("spool/edi") == []
+    assert len(list(drop.store.walk("records"))) == 1, "records are the memory of duplicates"
+
+
+def test_a_batch_that_was_never_classified_stays(maildrop: Open) -> None:
+    drop = maildrop(letter(1))
+    drop.poll()
+    drop.now.pass_days(100)
+    result = purge(drop.site, drop.store, days=30, now=drop.now)
+    assert (result.batches, result.unfinished) == (0, 1)
+    assert drop.spooled() == [letter(1)]
+
+
+def test_what_a_dead_session_left_goes_when_no_session_can_be_at_it(maildrop: Open) -> None:
+    drop = maildrop()
+    drop.store.put("spool/edi/20261123T080000000Z-00000001/segment-0000.eml", b"half a mail")
+    drop.now.pass_days(1)
+    assert purge(drop.site, drop.store, days=0, now=drop.now).batches == 0
+    drop.now.pass_days(2)
+    assert purge(drop.site, drop.store, days=0, now=drop.now).batches == 1
+
+
+def test_negative_days_are_refused(maildrop: Open) -> None:
+    drop = maildrop()
+    with pytest.raises(ConfigurationError, match="days"):
+        purge(drop.site, drop.store, days=-1)
