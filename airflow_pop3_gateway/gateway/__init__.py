@@ -2,7 +2,8 @@
 
 from airflow_pop3_gateway.gateway.acknowledge import SendRaw, acknowledge
 from airflow_pop3_gateway.gateway.classify import classify
+from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.gateway.purge import purge
 from airflow_pop3_gateway.gateway.retrieve import retrieve
 
-__all__ = ["SendRaw", "acknowledge", "classify", "purge", "retrieve"]
+__all__ = ["SendRaw", "acknowledge", "classify", "examine", "purge", "retrieve"]

@@ -33,7 +33,7 @@ EPOCH_OVERLAP = 0.5
 
 @dataclass
 class Retention:
-    """When a stored mail leaves the server: the site's ``retention``, ``retention_days`` and ``error_mail_disposal``."""
+    """When a stored mail leaves the server: ``retention``, ``retention_days``, ``error_mail_disposal`` of the site."""
 
     site: RemoteSite
     store: Store
