@@ -32,7 +32,9 @@ def mail(tmp_path: Path) -> Path:
     return path
 
 
-def test_classify_says_what_the_gateway_would_make_of_a_mail(mail: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classify_says_what_the_gateway_would_make_of_a_mail(
+    mail: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["classify", "--json", str(mail)]) == 0
     (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (answer["file"], answer["type"], answer["file_name"]) == (str(mail), "XFER", "order.csv")
@@ -64,7 +66,9 @@ def test_a_file_that_cannot_be_read_is_an_answer_and_the_others_go_on(
     assert missing in output.err
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\r\n", b"\x00\xff" * 500, b"Content-Type: multipart/mixed\r\n\r\n--"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\r\n", b"\x00\xff" * 500, b"Content-Type: multipart/mixed\r\n\r\n--"]
+)
 def test_garbage_is_classified_like_any_mail(
     tmp_path: Path, garbage: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +86,9 @@ def test_a_dash_reads_standard_input(
     assert json.loads(capsys.readouterr().out)["file"] == "-"
 
 
-def test_what_a_partner_wrote_never_moves_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_partner_wrote_never_moves_the_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "x.eml").write_bytes(MAIL.replace(b"filename=order.csv", b'filename="a\x1b[2Jb.csv"'))
     main(["classify", str(tmp_path / "x.eml")])
     assert "\x1b" not in capsys.readouterr().out
@@ -130,5 +136,7 @@ def test_airflow_gets_the_same_verbs_with_the_same_arguments() -> None:
     arguments = top.parse_args([PROGRAM, "classify", "a.eml", "--json", "--multiple-attachments", "extract"])
     assert (arguments.files, arguments.json, arguments.multiple_attachments) == (["a.eml"], True, "extract")
     with pytest.raises(SystemExit) as caught:
-        arguments.func(argparse.Namespace(**{**vars(arguments), "files": ["/nonexistent"], "application": "MAIL"}))
+        arguments.func(
+            argparse.Namespace(**{**vars(arguments), "files": ["/nonexistent"], "application": "MAIL"})
+        )
     assert caught.value.code == 1

@@ -41,7 +41,9 @@ def test_everything_it_names_can_be_imported() -> None:
         for module in info[room][0]["python-modules"]:
             importlib.import_module(module)
         folder = Path(airflow_pop3_gateway.__file__).parent / room
-        classes = {path.stem for path in folder.glob("*.py") if f"class {path.stem.title()}" in path.read_text()}
+        classes = {
+            path.stem for path in folder.glob("*.py") if f"class {path.stem.title()}" in path.read_text()
+        }
         listed = {module.rpartition(".")[2] for module in info[room][0]["python-modules"]}
         assert classes <= listed
 

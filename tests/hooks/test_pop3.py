@@ -55,7 +55,9 @@ def test_the_test_button_says_what_is_wrong_and_does_not_try_twice(
     assert "falsch" not in sentence
 
 
-def test_the_test_button_names_a_field_that_makes_no_sense(server: FaultyPop3Server, connection: Define) -> None:
+def test_the_test_button_names_a_field_that_makes_no_sense(
+    server: FaultyPop3Server, connection: Define
+) -> None:
     define(connection, server, retention="forever")
     worked, sentence = Pop3Hook("orders").test_connection()
     assert not worked

@@ -113,7 +113,8 @@ def test_receipts_that_must_wait_fail_the_task_so_that_it_is_retried(
 ) -> None:
     connection("smtp_default", conn_type="smtp", host="127.0.0.1", port=1, extra={"disable_ssl": True})
     server.mailboxes["orders"].deliver(
-        b"Disposition-Notification-To: partner@example.com\r\nReturn-Path: <partner@example.com>\r\n" + LETTER % (1, 1)
+        b"Disposition-Notification-To: partner@example.com\r\nReturn-Path: <partner@example.com>\r\n"
+        + LETTER % (1, 1)
     )
     retrieved = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")).value
     classified = run_task(ClassifyOperator(task_id="classify", retrieved=retrieved)).value

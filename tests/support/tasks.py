@@ -7,7 +7,6 @@ supervisor that answers from memory.
 from __future__ import annotations
 
 import json
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import structlog
+import structlog.testing
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
 from airflow.sdk.exceptions import ErrorType
@@ -62,9 +62,7 @@ class Outcome:
 
 
 @pytest.fixture
-def run_task(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Callable[[BaseOperator], Outcome]:
+def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseOperator], Outcome]:
     """Runs one operator as one try of a task that has retries left."""
 
     def run(task: BaseOperator) -> Outcome:
@@ -123,12 +121,11 @@ def run_task(
         )
         supervisor = Supervisor()
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-        caplog.clear()
-        with caplog.at_level(logging.INFO):
+        with structlog.testing.capture_logs() as entries:
             state, _, error = task_runner.run(
                 instance, instance.get_template_context(), structlog.get_logger("task")
             )
-        lines = [record.getMessage() for record in caplog.records]
+        lines = [str(entry["event"]) % entry.get("positional_args", ()) for entry in entries]
         return Outcome(str(state.value), supervisor.pushed.get("return_value"), error, lines)
 
     return run
