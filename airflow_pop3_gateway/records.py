@@ -12,7 +12,6 @@ whose name Python keeps for itself ends in an underscore here and not in JSON (`
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import typing
 from collections.abc import Mapping
@@ -57,10 +56,15 @@ def _revive(kind: Any, value: Any) -> Any:
     return value
 
 
-@functools.cache
+_KINDS: dict[type, Mapping[str, Any]] = {}
+
+
 def _field_kinds(cls: Any) -> Mapping[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
+    kinds = _KINDS.get(cls)
+    if kinds is None:
+        hints = typing.get_type_hints(cls)
+        kinds = _KINDS[cls] = {item.name: hints[item.name] for item in dataclasses.fields(cls)}
+    return kinds
 
 
 class Jsonable:

@@ -1,0 +1,100 @@
+"""A value that was constructed is valid; a wrong one says which field, and what to write there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from airflow_pop3_gateway.config import Address, Application, Limits, LocalSite, RemoteSite
+from airflow_pop3_gateway.errors import ConfigurationError
+
+SITE = RemoteSite(
+    name="edi", address=Address("pop.example", 995), login="u", password="hush", access_token="whisper"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("pop.example", "pop.example", 995),
+        ("pop.example:110", "pop.example", 110),
+        (" 192.0.2.1:1 ", "192.0.2.1", 1),
+        ("[2001:db8::1]:110", "2001:db8::1", 110),
+        ("[2001:db8::1]", "2001:db8::1", 995),
+        ("2001:db8::1", "2001:db8::1", 995),
+    ],
+)
+def test_an_address_is_a_host_with_or_without_a_port(text: str, host: str, port: int) -> None:
+    address = Address.parse(text, 995)
+    assert (address.host, address.port) == (host, port)
+    assert Address.parse(str(address), 1) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a b", "host:x", "host:0", "host:65536", "[::1", "[::1]x", "host:１"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Address.parse(text, 995)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"security": "ssl"},
+        {"auth": "ntlm"},
+        {"retention": "leave"},
+        {"error_mail_disposal": "undefined"},
+        {"acknowledgment_option": "ack_unknown"},
+        {"multiple_attachments": "first"},
+        {"max_messages": 0},
+        {"max_message_bytes": -1},
+        {"retention_days": -0.5},
+        {"reply_timeout": 0},
+        {"retry_count_max": True},
+        {"retry_delay_max": 1},
+        {"subject_delimiter": ""},
+        {"alternates": (Address("a", 1),) * 4},
+        {"name": ""},
+    ],
+)
+def test_a_wrong_value_names_its_field(wrong: dict[str, Any]) -> None:
+    (field,) = wrong
+    with pytest.raises(ConfigurationError) as told:
+        dataclasses.replace(SITE, **wrong)
+    assert told.value.facts["field"] == field
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb"])
+def test_an_application_is_a_plain_word(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="plain word"):
+        Application(name)
+
+
+def test_limits_are_positive() -> None:
+    with pytest.raises(ConfigurationError, match=r"limits\.depth"):
+        Limits(depth=0)
+
+
+def test_secrets_stay_out_of_repr_and_of_the_public_picture() -> None:
+    for picture in (repr(SITE), str(SITE.public())):
+        assert "hush" not in picture and "whisper" not in picture
+
+
+def test_the_main_address_comes_before_its_alternates() -> None:
+    site = dataclasses.replace(SITE, alternates=(Address("b", 1),))
+    assert [address.host for address in site.addresses] == ["pop.example", "b"]
+
+
+@pytest.mark.parametrize(
+    ("local", "domain"),
+    [
+        (LocalSite(), "localhost"),
+        (LocalSite(mail_address="a@b.example"), "b.example"),
+        (LocalSite(host_name="h"), "h"),
+    ],
+)
+def test_our_identifiers_end_in_our_domain(local: LocalSite, domain: str) -> None:
+    assert local.domain == domain
