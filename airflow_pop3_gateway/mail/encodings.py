@@ -79,20 +79,22 @@ class Base64:
 
     def feed(self, piece: bytes) -> bytes:
         """Decode the whole lines of what is held and the piece."""
-        data = self._held + piece if self._held else piece
-        if not self._slow:
-            cut = data.rfind(b"\n") + 1
-            self._held = data[cut:]
-            if len(self._held) <= _LONGEST_LINE:
-                lines = data[:cut]
-                try:
-                    decoded = pybase64.b64decode(lines)
-                except binascii.Error:
-                    decoded = b""
-                if len(decoded) * 4 == (cut - lines.count(b"\n") - lines.count(b"\r")) * 3:
-                    return decoded
-            self._slow, self._held = True, b""
-        return self._slowly(data)
+        if self._slow:
+            return self._slowly(piece)
+        begun = piece.find(b"\n") + 1 if self._held else 0
+        cut = piece.rfind(b"\n") + 1
+        first = self._held + piece[:begun]
+        if len(piece) - cut + (0 if cut else len(first)) <= _LONGEST_LINE:
+            if not cut:
+                self._held += piece
+                return b""
+            start = _decode_lines(first, 0, len(first)) if begun else b""
+            rest = _decode_lines(piece, begun, cut)
+            if start is not None and rest is not None:
+                self._held = piece[cut:]
+                return start + rest if start else rest
+        held, self._held, self._slow = self._held, b"", True
+        return self._slowly(held + piece)
 
     def _slowly(self, data: bytes) -> bytes:
         out: list[bytes] = []
@@ -154,6 +156,27 @@ class Base64:
             return rest
         self.defects.add("base64-padding")
         return rest + self._last_quad() if len(self._quad) > 1 else rest
+
+
+def _decode_lines(data: bytes, start: int, end: int) -> bytes | None:
+    """Whole lines of clean base64 without padding, decoded; ``None``: they are something else."""
+    try:
+        decoded = pybase64.b64decode(memoryview(data)[start:end])
+    except binascii.Error:
+        return None
+    skipped = end - start - len(decoded) * 4 // 3
+    length = data.find(b"\n", start, end) + 1 - start
+    # Lines of one length prove themselves by a stride through their ends; others are counted.
+    if length > 1 and end - start > length and data[end - 1] == 0x0A:
+        ends = data[start + length - 1 : end - 1 : length]
+        if ends == b"\n" * len(ends):
+            lines = len(ends) + 1
+            returns = data[start + length - 2 : end - 1 : length]
+            crs = lines if data[end - 2] == 0x0D and returns[: len(ends)] == b"\r" * len(ends) else 0
+            if skipped == lines + crs:
+                return decoded
+    counted = data.count(b"\n", start, end) + data.count(b"\r", start, end)
+    return decoded if skipped == counted else None
 
 
 class QuotedPrintable:

@@ -316,7 +316,7 @@ class _Extraction:
         self._keep_capture(account)
         if account.file is not None:
             if self.shape.several:
-                account.stored = account.file.commit()
+                account.stored = account.file.commit(account.size, account.sha256)
             else:
                 self._held = account.file
         self.accounts.append(account)
@@ -377,7 +377,7 @@ class _Extraction:
     def _publish(self, understanding: Understanding, rule: Rule) -> Understanding:
         for account in self.accounts:
             if account.file is not None and account.stored is None and rule.type == "XFER":
-                account.stored = account.file.commit()
+                account.stored = account.file.commit(account.size, account.sha256)
             if account.outcome == "file" and account.stored is None:
                 account.outcome = "ignored"
         files = tuple(account.stored for account in self.accounts if account.stored)

@@ -7,7 +7,6 @@ Invariant: a file is published once or not at all; no two files of a mail have o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,32 +32,23 @@ OpenFile = Callable[[str, str], FileSink]
 
 
 class File:
-    """One file: where it goes and what went there."""
+    """One file. :ivar write: appends octets; who writes also counts and digests them."""
 
     def __init__(
         self, files: Files, sink: FileSink, name: str, original_name: str | None, content_type: str
     ) -> None:
         self.name = name
+        self.write = sink.write
         self._original_name = original_name
         self._content_type = content_type
         self._files = files
         self._sink = sink
-        self._size = 0
-        self._digest = hashlib.sha256()
 
-    def write(self, octets: bytes) -> None:
-        """Append octets."""
-        self._sink.write(octets)
-        self._size += len(octets)
-        self._digest.update(octets)
-
-    def commit(self) -> StoredFile:
-        """Publish. :returns: what was stored."""
+    def commit(self, size: int, sha256: str) -> StoredFile:
+        """Publish. :param size: octets written; :param sha256: their digest. :returns: what was stored."""
         key = self._sink.commit()
         self._files.forget(self)
-        return StoredFile(
-            key, self.name, self._original_name, self._content_type, self._size, self._digest.hexdigest()
-        )
+        return StoredFile(key, self.name, self._original_name, self._content_type, size, sha256)
 
     def discard(self) -> None:
         """Forget it."""

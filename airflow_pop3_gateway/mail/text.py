@@ -10,6 +10,7 @@ were cut.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
 
 from airflow_pop3_gateway.mail.files import File, Files
@@ -47,6 +48,8 @@ class MessageText:
         self._kept: list[str] = []
         self._octets = 0
         self._file: File | None = None
+        self._size = 0
+        self._digest = hashlib.sha256()
 
     def write(self, octets: bytes) -> None:
         """Take decoded octets of the part."""
@@ -59,7 +62,14 @@ class MessageText:
         if self._file is None:
             self._kept.append(text)
         elif text:
-            self._file.write(text.encode("utf-8", "replace"))
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        assert self._file is not None
+        octets = text.encode("utf-8", "replace")
+        self._file.write(octets)
+        self._digest.update(octets)
+        self._size += len(octets)
 
     def _to_file(self) -> None:
         kept, self._kept = "".join(self._kept), []
@@ -67,7 +77,7 @@ class MessageText:
             self._name, None, f"{self.part.content_type}; charset=utf-8", self.part.path
         )
         self._start = kept
-        self._file.write(kept.encode("utf-8", "replace"))
+        self._write(kept)
 
     def discard(self) -> None:
         """The text is not wanted after all."""
@@ -91,4 +101,4 @@ class MessageText:
         else:
             text = _LINE_END.sub("\n", self._start)
         assert self._file is not None
-        return text[:limit] if keep_start else None, self._file.commit()
+        return text[:limit] if keep_start else None, self._file.commit(self._size, self._digest.hexdigest())

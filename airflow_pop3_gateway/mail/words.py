@@ -39,11 +39,21 @@ _PARAMETER = re.compile(
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
-_DATE = re.compile(
-    r"(?:[A-Za-z]{3,9},? *)?(\d{1,2})[ -]([A-Za-z]{3})[a-z]*\.?[ -](\d{4}) (\d{1,2}):(\d\d)(?::(\d\d))?"
-    r" *([+-]\d\d:?\d\d|GMT|UTC?|Z)?(?= |\(|$)"
+_PLAIN_ADDRESS = rb"[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+@[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+"
+_ONE_ADDRESS = re.compile(
+    rb"\s*(?:(" + _PLAIN_ADDRESS + rb")|[^<>\"(),;:\\]*<(" + _PLAIN_ADDRESS + rb")>)\s*"
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE = re.compile(
+    rb"\s*(?:[A-Za-z]{3,9},?\s*)?(\d{1,2})[\s-]([A-Za-z]{3})[a-z]*\.?[\s-](\d{4})\s(\d{1,2}):(\d\d)(?::(\d\d))?"
+    rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s|\(|$)"
+)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
+    )
+}
+_CACHED_LENGTH = 100
 _LONGEST_DATE = 200
 
 
@@ -129,7 +139,10 @@ def decode_words(text: str) -> str:
 
 def text_of(raw: bytes) -> str:
     """An unstructured field body as a person reads it (RFC 5322, 2047, 6532)."""
-    return printable(decode_words(decode_octets(unfold(raw))))
+    flat = unfold(raw)
+    if flat.isascii() and b"=?" not in flat:
+        return printable(flat.decode("ascii"))
+    return printable(decode_words(decode_octets(flat)))
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,15 @@ def _continued(sections: list[tuple[int, bool, str]]) -> str:
 
 def parse_parameters(raw: bytes) -> Parameters:
     """Read a value and its parameters, forgiving missing quotes and semicolons, raw 8-bit and encoded words."""
+    return _parse_short(raw) if len(raw) <= _CACHED_LENGTH else _parse(raw)
+
+
+@functools.lru_cache(maxsize=512)
+def _parse_short(raw: bytes) -> Parameters:
+    return _parse(raw)
+
+
+def _parse(raw: bytes) -> Parameters:
     flat = _SPACES.sub(" ", raw.decode("latin-1")).strip()
     value = _VALUE.match(flat)
     assert value is not None
@@ -209,6 +231,9 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
 
 def addresses_of(raw: bytes) -> tuple[str, ...]:
     """The plain ``addr-spec`` of every mailbox in an address field, in order; groups are flattened."""
+    one = _ONE_ADDRESS.fullmatch(raw)
+    if one is not None:
+        return ((one[1] or one[2]).decode("ascii"),)
     text = decode_octets(unfold(raw))
     if "=?" in text and "<" not in text:
         text = decode_words(text)
@@ -223,27 +248,21 @@ def addresses_of(raw: bytes) -> tuple[str, ...]:
 
 def date_of(raw: bytes) -> str | None:
     """A date-time (RFC 5322 §3.3, obsolete forms too) as RFC 3339 in UTC, or ``None``."""
-    text = " ".join(decode_octets(raw[:_LONGEST_DATE]).split())
-    match = _DATE.match(text)
+    match = _DATE.match(raw)
     try:
         if match is not None:
-            day, month, year, hour, minute, second, zone = match.groups()
+            day, month, year, hour, minute, second, sign, hours, minutes = match.groups()
             stamp = datetime(
-                int(year),
-                _MONTHS.index(month.lower()) + 1,
-                int(day),
-                int(hour),
-                int(minute),
-                min(59, int(second or 0)),
+                int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), min(59, int(second or 0))
             )
-            if zone and zone[0] in "+-":
-                offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-                stamp = stamp - offset if zone[0] == "+" else stamp + offset
+            if sign:
+                offset = timedelta(hours=int(hours), minutes=int(minutes))
+                stamp = stamp - offset if sign == b"+" else stamp + offset
         else:
-            fields = parsedate_tz(text)
+            fields = parsedate_tz(" ".join(decode_octets(raw[:_LONGEST_DATE]).split()))
             if fields is None:
                 return None
             stamp = datetime(*fields[:5], min(59, fields[5])) - timedelta(seconds=fields[9] or 0)
-    except (ValueError, TypeError, IndexError, OverflowError):
+    except (ValueError, TypeError, LookupError, OverflowError):
         return None
     return f"{stamp.isoformat()}Z"
