@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from typing import NoReturn
 
 from airflow_pop3_gateway.config import Address
 from airflow_pop3_gateway.errors import (
@@ -66,7 +67,7 @@ class Link:
         tls = self.tls
         if tls is None:
             if not count:
-                raise _closed()
+                self._closed()
             self.wire.received(count)
             return
         if count:
@@ -77,7 +78,7 @@ class Link:
             tls.handshake()
             if not tls.complete:
                 if not count:
-                    raise _closed()
+                    self._closed()
                 return
         closed = False
         while not closed:
@@ -88,7 +89,7 @@ class Link:
             if got < len(space):
                 break
         if closed and (not self.wire.idle or not count):
-            raise _closed()
+            self._closed()
 
     def outgoing(self) -> bytearray:
         """What is to be sent; the driver deletes from its front what went out."""
@@ -100,9 +101,9 @@ class Link:
         self._ciphertext += self.tls.outgoing()
         return self._ciphertext
 
-
-def _closed() -> ConnectionLost:
-    return ConnectionLost("the server closed the connection.")
+    def _closed(self) -> NoReturn:
+        self.wire.no_surplus()  # its last words say more
+        raise ConnectionLost("the server closed the connection.")
 
 
 def protocol_log(logger: logging.Logger, name: str) -> Log | None:

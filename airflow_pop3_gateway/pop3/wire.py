@@ -105,7 +105,7 @@ class Wire:
         if not len(self.inbox) or not self.idle:
             return
         unread = bytes(self.inbox.view[self.inbox.start : self.inbox.end])
-        if unread[:4].upper() == b"-ERR":
+        if b"-ERR".startswith(unread[:4].upper()):
             raise ConnectionLost(f"the server ended the session: {readable(unread.splitlines()[0])}")
         raise ProtocolViolation(f"the server sent {len(unread)} octets that nobody had asked for.")
 

@@ -112,11 +112,11 @@ def test_a_server_that_stops_reading_until_we_read_cannot_block_us(serve, connec
     count, body = 100_000, b"+OK\r\n" + b"x" * 200 + b"\r\n.\r\n"
 
     def script(peer):
-        peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         peer.log_in(PIPELINING)
         answered = 0
         while answered < count:
-            commands = peer.connection.recv(4096).count(b"\n")
+            commands = peer.connection.recv(65536).count(b"\n")
             peer.connection.sendall(body * commands)
             answered += commands
 

@@ -1,0 +1,517 @@
+"""How a session opens: TLS or nothing, logins by mechanism, addresses in turn. Both drivers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import socket
+
+import pytest
+
+from airflow_pop3_gateway.config import Address
+from airflow_pop3_gateway.errors import (
+    AuthenticationFailed,
+    CommandRefused,
+    ConfigurationError,
+    ConnectionLost,
+    LoginDelayed,
+    MailboxInUse,
+    ProtocolViolation,
+    SecurityRefused,
+    ServerBroken,
+    ServerUnavailable,
+    TimedOut,
+    TlsFailed,
+)
+from airflow_pop3_gateway.pop3.opening import delays
+
+
+def b64(text: bytes) -> bytes:
+    return base64.b64encode(text)
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+def test_implicit_tls_is_verified_and_told(serve, connect, server_context, ca_file):
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.log_in()
+        peer.answer(b"QUIT", b"+OK\r\n")
+
+    client = connect(serve(script).site(security="tls", ca_file=ca_file))
+    assert client.tls.version in ("TLSv1.2", "TLSv1.3") and client.tls.cipher
+    assert len(client.tls.sha256) == 64 and client.tls.not_after > "2026"
+    client.quit()
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(serve, connect, server_context):
+    with pytest.raises(TlsFailed, match="not trusted"):
+        connect(serve(lambda peer: peer.start_tls(server_context)).site(security="tls"))
+
+
+def test_a_certificate_for_another_name_is_refused(serve, connect, server_context, ca_file):
+    site = serve(lambda peer: peer.start_tls(server_context)).site(
+        security="tls", ca_file=ca_file, server_hostname="pop.example.org"
+    )
+    with pytest.raises(TlsFailed, match=r"pop\.example\.org"):
+        connect(site)
+
+
+def test_the_server_hostname_is_what_is_asked_for_and_checked(serve, connect, server_context, ca_file):
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.log_in()
+
+    connect(serve(script).site(security="tls", ca_file=ca_file, server_hostname="localhost"))
+
+
+def test_a_pinned_certificate_replaces_the_authorities(serve, connect, server_context, ca_file):
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.log_in()
+
+    server = serve(script, script, script)
+    pin = connect(server.site(security="tls", ca_file=ca_file)).tls.sha256
+    colons = ":".join(pin[i : i + 2] for i in range(0, 64, 2)).upper()
+    assert connect(server.site(security="tls", fingerprint=colons)).tls.sha256 == pin
+    with pytest.raises(TlsFailed, match="fingerprint"):
+        connect(server.site(security="tls", ca_file=ca_file, fingerprint="00" * 32))
+    assert b"".join(server.peers[2].heard) == b""
+
+
+def test_a_client_certificate_is_shown(serve, connect, authority, ca_file, tmp_path):
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = tmp_path / "client.pem"
+    authority.issue_cert("box@example.org").private_key_and_cert_chain_pem.write_to_path(str(mine))
+
+    def script(peer):
+        peer.start_tls(context)
+        assert peer.connection.getpeercert()
+        peer.log_in()
+
+    server = serve(script, lambda peer: peer.start_tls(context))
+    connect(server.site(security="tls", ca_file=ca_file, client_certificate=str(mine)))
+    with pytest.raises((TlsFailed, ConnectionLost)):
+        connect(server.site(security="tls", ca_file=ca_file))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ca_file": "/nowhere/ca.pem"},
+        {"client_certificate": "/nowhere/client.pem"},
+        {"fingerprint": "not hexadecimal"},
+        {"server_hostname": ".example.org"},
+    ],
+)
+def test_a_file_or_name_of_ours_that_cannot_be_used_is_a_configuration_error(serve, connect, options):
+    with pytest.raises(ConfigurationError) as caught:
+        connect(serve(lambda peer: peer.silence()).site(security="tls", **options))
+    assert caught.value.field == next(iter(options))
+
+
+def test_a_server_without_tls_on_the_tls_port_is_found_out(serve, connect, ca_file):
+    def script(peer):
+        peer.say(b"+OK plain as day\r\n")
+        peer.silence()
+
+    with pytest.raises(TlsFailed):
+        connect(serve(script).site(security="tls", ca_file=ca_file))
+
+
+def test_a_handshake_has_a_deadline_even_if_octets_trickle(serve, connect, ca_file):
+    def script(peer):
+        peer.say(b"\x16\x03\x03\x40\x00")
+        peer.connection.settimeout(0.05)
+        peer.connection.recv(100_000)
+        while True:
+            peer.say(b"x")
+            try:
+                if not peer.connection.recv(100):
+                    return
+            except TimeoutError:
+                pass
+
+    with pytest.raises((TimedOut, TlsFailed)):
+        connect(serve(script).site(security="tls", ca_file=ca_file, handshake_timeout=0.4))
+
+
+# --- STLS ------------------------------------------------------------------------------------------------------------
+
+
+def before_stls(peer, capabilities=b"STLS\r\nUSER\r\n"):
+    peer.say(b"+OK ready\r\n")
+    peer.answer(b"CAPA", b"+OK\r\n" + capabilities + b".\r\n")
+
+
+def test_after_stls_the_capabilities_are_asked_again_and_those_from_before_forgotten(
+    serve, connect, server_context, ca_file
+):
+    """Whoever sits in the middle writes what comes in the clear: here a mechanism of his choice (RFC 2595 §4)."""
+
+    def script(peer):
+        before_stls(peer, b"STLS\r\nSASL LOGIN\r\n")
+        peer.answer(b"STLS", b"+OK\r\n")
+        peer.start_tls(server_context)
+        peer.answer(b"CAPA", b"+OK\r\nSASL PLAIN\r\n.\r\n")
+        peer.answer(b"AUTH PLAIN " + b64(b"\0box\0secret"), b"+OK\r\n")
+        peer.answer(b"CAPA", b"+OK\r\nUIDL\r\n.\r\n")
+
+    client = connect(serve(script).site(security="starttls", ca_file=ca_file))
+    assert "UIDL" in client.capabilities and client.tls is not None
+
+
+def test_without_stls_on_offer_nothing_secret_is_said(serve, connect):
+    def script(peer):
+        before_stls(peer, b"USER\r\nSASL PLAIN\r\n")
+        assert peer.hear() == b""
+
+    with pytest.raises(SecurityRefused):
+        connect(serve(script).site(security="starttls"))
+
+
+def test_with_stls_refused_nothing_secret_is_said(serve, connect):
+    def script(peer):
+        before_stls(peer)
+        peer.answer(b"STLS", b"-ERR not today\r\n")
+        assert peer.hear() == b""
+
+    with pytest.raises(SecurityRefused, match="not today"):
+        connect(serve(script).site(security="starttls"))
+
+
+def test_a_server_without_capa_is_asked_for_stls_all_the_same(serve, connect, server_context, ca_file):
+    def script(peer):
+        peer.say(b"+OK ready\r\n")
+        peer.answer(b"CAPA", b"-ERR what?\r\n")
+        peer.answer(b"STLS", b"+OK\r\n")
+        peer.start_tls(server_context)
+        peer.answer(b"CAPA", b"-ERR what?\r\n")
+        peer.answer(b"USER box", b"+OK\r\n")
+        peer.answer(b"PASS secret", b"+OK\r\n")
+        peer.answer(b"CAPA", b"-ERR what?\r\n")
+
+    connect(serve(script).site(security="starttls", ca_file=ca_file))
+
+
+def test_octets_slipped_in_before_the_handshake_are_a_violation(serve, connect, ca_file):
+    """Said in the clear, they would be read as if they had come protected."""
+
+    def script(peer):
+        before_stls(peer)
+        peer.answer(b"STLS", b"+OK\r\n+OK I am the injected answer to your CAPA\r\n.\r\n")
+        peer.silence()
+
+    server = serve(script)
+    with pytest.raises(ProtocolViolation):
+        connect(server.site(security="starttls", ca_file=ca_file))
+    assert server.peers[0].heard == [b"CAPA", b"STLS"]
+
+
+# --- login -----------------------------------------------------------------------------------------------------------
+
+
+def greet(peer, capabilities=b"USER\r\n", greeting=b"+OK ready\r\n"):
+    peer.say(greeting)
+    peer.answer(b"CAPA", b"+OK\r\n" + capabilities + b".\r\n")
+
+
+def welcome(peer):
+    peer.answer(b"CAPA", b"+OK\r\nUIDL\r\n.\r\n")
+
+
+def test_apop_sends_a_digest_of_the_greeting(serve, connect):
+    stamp = b"<1896.697170952@dbc.mtview.ca.us>"
+
+    def script(peer):
+        greet(peer, greeting=b"+OK POP3 server ready " + stamp + b"\r\n")
+        peer.answer(b"APOP box " + hashlib.md5(stamp + b"secret").hexdigest().encode(), b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site())
+
+
+def test_apop_that_is_offered_and_unknown_gives_way_to_the_next(serve, connect):
+    def script(peer):
+        greet(peer, greeting=b"+OK <1@host>\r\n")
+        peer.hear()
+        peer.say(b"-ERR unrecognized command\r\n")
+        peer.answer(b"USER box", b"+OK\r\n")
+        peer.answer(b"PASS secret", b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site())
+
+
+def test_apop_asked_for_and_not_offered_sends_nothing(serve, connect):
+    def script(peer):
+        greet(peer)
+        assert peer.hear() == b""
+
+    with pytest.raises(SecurityRefused):
+        connect(serve(script).site(auth="apop"))
+
+
+def test_a_wrong_password_is_tried_once(serve, connect):
+    """A second mechanism would be a second wrong password: that is how accounts get locked."""
+
+    def script(peer):
+        greet(peer, b"SASL CRAM-MD5 PLAIN\r\nUSER\r\n")
+        peer.answer(b"AUTH CRAM-MD5", b"+ " + b64(b"<1@host>") + b"\r\n")
+        peer.hear(b64(b"box " + hmac.new(b"secret", b"<1@host>", "md5").hexdigest().encode()))
+        peer.say(b"-ERR [AUTH] Authentication failed\r\n")
+        assert peer.hear() == b""
+
+    with pytest.raises(AuthenticationFailed) as caught:
+        connect(serve(script).site(retry_count_max=3))
+    assert not caught.value.retriable and "secret" not in str(caught.value)
+
+
+def test_login_in_two_prompts(serve, connect):
+    def script(peer):
+        greet(peer)
+        peer.answer(b"AUTH LOGIN", b"+ VXNlcm5hbWU6\r\n")
+        peer.answer(b64(b"box"), b"+ UGFzc3dvcmQ6\r\n")
+        peer.answer(b64(b"secret"), b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site(auth="login"))
+
+
+def test_a_long_initial_response_goes_in_a_line_of_its_own(serve, connect):
+    password = "p" * 250
+
+    def script(peer):
+        greet(peer)
+        peer.answer(b"AUTH PLAIN", b"+ \r\n")
+        peer.answer(b64(b"\0box\0" + password.encode()), b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site(auth="plain", password=password))
+
+
+def xoauth2(token: bytes) -> bytes:
+    return b64(b"user=box\1auth=Bearer " + token + b"\1\1")
+
+
+def test_xoauth2_goes_in_two_lines_as_microsoft_wants_it(serve, connect):
+    def script(peer):
+        greet(peer, b"SASL PLAIN XOAUTH2\r\n")
+        peer.answer(b"AUTH XOAUTH2", b"+ \r\n")
+        peer.answer(xoauth2(b"token"), b"+OK User successfully authenticated.\r\n")
+        welcome(peer)
+
+    connect(serve(script).site(access_token="token"))
+
+
+def test_xoauth2_goes_in_one_line_where_two_are_refused(serve, connect):
+    def script(peer):
+        greet(peer, b"SASL XOAUTH2\r\n")
+        peer.answer(b"AUTH XOAUTH2", b"-ERR malformed command\r\n")
+        peer.answer(b"AUTH XOAUTH2 " + xoauth2(b"token"), b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site(access_token="token"))
+
+
+@pytest.mark.parametrize(("mechanism", "answer"), [("XOAUTH2", b""), ("OAUTHBEARER", b"AQ==")])
+def test_the_error_challenge_of_a_bad_token_is_answered(serve, connect, mechanism, answer):
+    def script(peer):
+        greet(peer, b"SASL " + mechanism.encode() + b"\r\n")
+        if mechanism == "XOAUTH2":
+            peer.answer(b"AUTH XOAUTH2", b"+ \r\n")
+        peer.hear()
+        peer.say(b"+ " + b64(b'{"status":"400","schemes":"Bearer"}') + b"\r\n")
+        peer.answer(answer, b"-ERR [AUTH] Username and password not accepted.\r\n")
+
+    with pytest.raises(AuthenticationFailed) as caught:
+        connect(serve(script).site(access_token="ya29.secret"))
+    assert "ya29" not in repr(caught.value)
+
+
+def test_a_challenge_too_many_is_cancelled(serve, connect):
+    def script(peer):
+        greet(peer)
+        peer.hear()
+        peer.say(b"+ " + b64(b"one more?") + b"\r\n")
+        peer.answer(b"*", b"-ERR cancelled\r\n")
+
+    with pytest.raises(AuthenticationFailed):
+        connect(serve(script).site(auth="plain"))
+
+
+def scram_server(peer, digest, password, binding=None):
+    """An independent SCRAM server, straight from RFC 5802 §3."""
+    name, salt, rounds = peer.hear().split(b" ")[1], b"salt", 4096
+    initial = base64.b64decode(peer.heard[-1].split(b" ")[2])
+    gs2, bare = initial[: initial.index(b"n=box")], initial[initial.index(b"n=box") :]
+    nonce = bare.split(b"r=")[1] + b"SERVER"
+    first = b"r=" + nonce + b",s=" + b64(salt) + b",i=%d" % rounds
+    peer.say(b"+ " + b64(first) + b"\r\n")
+    final = base64.b64decode(peer.hear())
+    proofless, _, proof = final.rpartition(b",p=")
+    assert proofless == b"c=" + b64(gs2 + (binding or b"")) + b",r=" + nonce
+    salted = hashlib.pbkdf2_hmac(digest, password, salt, rounds)
+    client_key = hmac.digest(salted, b"Client Key", digest)
+    message = bare + b"," + first + b"," + proofless
+    signature = hmac.digest(hashlib.new(digest, client_key).digest(), message, digest)
+    if bytes(a ^ b for a, b in zip(base64.b64decode(proof), signature, strict=True)) != client_key:
+        peer.say(b"-ERR [AUTH] no\r\n")
+        return name
+    server = hmac.digest(hmac.digest(salted, b"Server Key", digest), message, digest)
+    peer.say(b"+ " + b64(b"v=" + b64(server)) + b"\r\n")
+    peer.answer(b"", b"+OK\r\n")
+    return name
+
+
+@pytest.mark.parametrize(("mechanism", "digest"), [(b"SCRAM-SHA-1", "sha1"), (b"SCRAM-SHA-256", "sha256")])
+def test_scram_convinces_a_server_and_is_convinced(serve, connect, mechanism, digest):
+    def script(peer):
+        greet(peer, b"SASL " + mechanism + b" PLAIN\r\n")
+        assert scram_server(peer, digest, b"secret") == mechanism
+        welcome(peer)
+
+    connect(serve(script).site())
+
+
+def test_scram_with_a_wrong_password_is_refused(serve, connect):
+    def script(peer):
+        greet(peer, b"SASL SCRAM-SHA-256\r\n")
+        scram_server(peer, "sha256", b"other")
+
+    with pytest.raises(AuthenticationFailed):
+        connect(serve(script).site())
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_scram_plus_is_bound_to_the_channel_it_runs_on(serve, connect, authority, ca_file, version):
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
+
+    def script(peer):
+        peer.start_tls(context)
+        greet(peer, b"SASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS\r\n")
+        if version == "TLSv1_2":
+            binding = peer.connection.get_channel_binding("tls-unique")
+        elif "tls-exporter" in ssl.CHANNEL_BINDING_TYPES:
+            binding = peer.connection.get_channel_binding("tls-exporter")
+        else:
+            binding = hashlib.sha256(der).digest()
+        assert scram_server(peer, "sha256", b"secret", binding) == b"SCRAM-SHA-256-PLUS"
+        welcome(peer)
+
+    connect(serve(script).site(security="tls", ca_file=ca_file))
+
+
+def test_utf8_is_switched_on_before_the_login_where_it_is_offered(serve, connect):
+    """Else the server rewrites mails that have UTF-8 headers (RFC 6856 §2, RFC 6857)."""
+
+    def script(peer):
+        greet(peer, b"USER\r\nUTF8 USER\r\n")
+        peer.answer(b"UTF8", b"-ERR but I said it\r\n")
+        peer.answer("USER jürgen".encode(), b"+OK\r\n")
+        peer.answer(b"PASS secret", b"+OK\r\n")
+        welcome(peer)
+
+    connect(serve(script).site(login="jürgen"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"-ERR [IN-USE] Maildrop locked", MailboxInUse),
+        (b"-ERR [LOGIN-DELAY] minimum time between logins is 15 minutes", LoginDelayed),
+        (b"-ERR [SYS/TEMP] internal server error", ServerUnavailable),
+        (b"-ERR [SYS/PERM] account unusable", ServerBroken),
+        (b"-ERR [AUTH] no", AuthenticationFailed),
+        (b"-ERR unable to lock mailbox", MailboxInUse),
+        (b"-ERR no", AuthenticationFailed),
+    ],
+)
+def test_a_refused_login_says_no_or_later(serve, connect, reply, kind):
+    def script(peer):
+        greet(peer, b"USER\r\nLOGIN-DELAY 900\r\n")
+        peer.answer(b"USER box", b"+OK\r\n")
+        peer.answer(b"PASS secret", reply + b"\r\n")
+        assert peer.hear() == b""
+
+    with pytest.raises(kind) as caught:
+        connect(serve(script).site())
+    assert kind is not LoginDelayed or caught.value.delay == 900
+
+
+def test_without_login_the_session_stays_before_it(serve, connect):
+    def script(peer):
+        greet(peer, b"USER\r\nSASL PLAIN\r\n")
+        peer.answer(b"QUIT", b"+OK\r\n")
+
+    client = connect(serve(script).site(), log_in=False)
+    assert client.capabilities.mechanisms == ("PLAIN",)
+    client.quit()
+
+
+# --- addresses and retries -------------------------------------------------------------------------------------------
+
+
+def test_alternates_are_tried_in_turn(serve, connect):
+    def broken(peer):
+        peer.say(b"-ERR [SYS/TEMP] maintenance\r\n")
+
+    first, last = serve(broken), serve(lambda peer: peer.log_in())
+    alternates = (Address("127.0.0.1", unused_port()), Address("127.0.0.1", last.port))
+    connect(first.site(alternates=alternates))
+
+
+def test_a_server_that_greets_again_after_a_pause_is_found(serve, connect):
+    def busy(peer):
+        peer.say(b"-ERR too many connections\r\n")
+
+    connect(
+        serve(busy, lambda peer: None, lambda peer: peer.log_in()).site(
+            retry_count_max=2, retry_delay_min=0.001
+        )
+    )
+
+
+def test_after_every_retry_the_last_trouble_is_told(connect, serve):
+    site = serve().site(address=Address("127.0.0.1", unused_port()), retry_count_max=1, retry_delay_min=0.001)
+    with pytest.raises(ConnectionLost, match="cannot connect"):
+        connect(site)
+
+
+def test_a_name_that_does_not_exist_is_a_lost_connection(serve, connect):
+    with pytest.raises(ConnectionLost):
+        connect(serve().site(address=Address("pop.invalid", 110)))
+
+
+def test_a_greeting_that_refuses_for_good_is_not_tried_again(serve, connect):
+    with pytest.raises(ServerBroken):
+        connect(serve(lambda peer: peer.say(b"-ERR [SYS/PERM] go away\r\n")).site(retry_count_max=3))
+
+
+def test_a_greeting_without_a_code_is_trouble_of_the_servers(serve, connect):
+    with pytest.raises(ServerUnavailable) as caught:
+        connect(serve(lambda peer: peer.say(b"-ERR access denied\r\n")).site())
+    assert isinstance(caught.value, CommandRefused)
+
+
+def test_delays_double_up_to_a_bound_and_are_scattered():
+    for least, pause in zip((10, 20, 40, 60, 60), delays(10, 60, 5), strict=True):
+        assert least / 2 <= pause <= least
