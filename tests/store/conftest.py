@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,10 @@ from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.object_store import S3Server
 
 
-@pytest.fixture(scope="session")
-def s3_of_the_stores() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture(params=["file", "s3"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A fresh, empty store: a local folder, then a prefix of an S3 bucket."""
     if request.param == "file":
         return Store.at(tmp_path)
-    server: S3Server = request.getfixturevalue("s3_of_the_stores")
+    server: S3Server = request.getfixturevalue("s3_server")
     return Store.at(UPath(f"s3://{server.bucket}/{uuid.uuid4().hex}", **server.storage_options))

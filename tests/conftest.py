@@ -1,0 +1,80 @@
+"""Servers and stores for every test; each on a free port of this machine, stopped by who started it.
+
+Airflow reads its configuration when it is imported: before the first test module is, it gets a home of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+_HOME = tempfile.mkdtemp(prefix="airflow-tests-")
+os.environ["AIRFLOW_HOME"] = _HOME
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).resolve().parent.parent / "dags")
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.db"
+
+import pytest
+
+from airflow_pop3_gateway.testing.certificates import Certificates
+from airflow_pop3_gateway.testing.object_store import S3Server
+from airflow_pop3_gateway.testing.pop3_server import Pop3Server
+from airflow_pop3_gateway.testing.smtp_server import SmtpServer
+
+
+def pytest_unconfigure() -> None:
+    """The home goes when the tests are done."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    """An authority of the tests' own, and a certificate for ``localhost`` and 127.0.0.1."""
+    return Certificates()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for all tests; each takes a prefix of its own."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def smtp_server(certificates: Certificates) -> Iterator[Callable[..., SmtpServer]]:
+    """Starts SMTP servers: ``smtp_server(fault, …, option=value)``."""
+    with ExitStack() as stack:
+
+        def start(*faults: str, **options: Any) -> SmtpServer:
+            return stack.enter_context(SmtpServer(*faults, certificates=certificates, **options))
+
+        yield start
+
+
+@pytest.fixture
+def pop3_server(certificates: Certificates) -> Iterator[Callable[..., Pop3Server]]:
+    """Starts POP3 servers: ``pop3_server({login: [mail, …]}, option=value)``."""
+    with ExitStack() as stack:
+
+        def start(maildrops: dict[str, list[bytes]], **options: Any) -> Pop3Server:
+            return stack.enter_context(Pop3Server(maildrops, certificates=certificates, **options))
+
+        yield start
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Defines an Airflow connection in the environment, where Airflow looks first, and gives its id."""
+
+    def define(conn_id: str, **fields: Any) -> str:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+        return conn_id
+
+    return define

@@ -1,5 +1,0 @@
-"""Hooks read connections from the environment here."""
-
-from support.tasks import connection
-
-__all__ = ["connection"]
