@@ -38,17 +38,28 @@ def argument(*flags: str, **options: Any) -> Argument:
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb. :ivar work: ``module:function``; the function takes the namespace and returns the exit code."""
+    """One verb.
+
+    :ivar work: ``module:function``; the function takes the namespace and returns the exit code.
+    :ivar extra: what must be installed besides the package itself.
+    """
 
     name: str
     help: str
     work: str
     arguments: tuple[Argument, ...] = ()
+    extra: str = ""
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Import the module and do the work."""
         module, _, function = self.work.partition(":")
-        work: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
+        try:
+            work: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
+        except ModuleNotFoundError as error:
+            if not self.extra:
+                raise
+            print(f"{error}. Install it: pip install 'airflow-pop3-gateway[{self.extra}]'", file=sys.stderr)
+            return 1
         try:
             return work(arguments)
         except KeyboardInterrupt:
@@ -87,6 +98,7 @@ VERBS = (
         "start Airflow with the sample DAGs, connections and embedded servers, to look at in a browser",
         "airflow_pop3_gateway.demo.standalone:run",
         (argument("--folder", default=".standalone", help="where Airflow keeps its things"),),
+        extra="demo",
     ),
 )
 

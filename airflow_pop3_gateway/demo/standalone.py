@@ -1,0 +1,119 @@
+"""``standalone``: Airflow with the sample DAGs, connections and full mailboxes, to look at in a browser.
+
+Invariant: everything started here ends with this process: Airflow's processes are one group of their own, the servers are
+threads of this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from airflow_pop3_gateway.demo.surroundings import Surroundings
+from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.testing import letters
+
+USER = PASSWORD = "admin"
+SITES = ("pop3_default", "orders", "invoices")
+PORT = 8080
+PATIENCE = 240.0
+"""Seconds until Airflow must answer: it took 25 to 90 on two busy processors."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start everything, print where to look, stop everything on Ctrl-C. :returns: the exit code."""
+    home = Path(arguments.folder)
+    port = _free_port(PORT)
+    mails = list(letters.one_of_every_kind().values())
+    try:
+        with Surroundings(home, {site: mails for site in SITES}, _settings(port)) as around:
+            (home / "simple_auth_manager_passwords.json.generated").write_text(json.dumps({USER: PASSWORD}))
+            return _serve(around, port)
+    except GatewayError as error:
+        print(f"{type(error).__name__}: {error}")
+        return 1
+
+
+def _settings(port: int) -> dict[str, str]:
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW_VAR_POP3_SITES": json.dumps(SITES[1:]),
+    }
+
+
+def _free_port(wanted: int = 0) -> int:
+    """The wanted port when it is free, else another."""
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as listener:
+        return int(listener.getsockname()[1])
+    return _free_port()
+
+
+def _serve(around: Surroundings, port: int) -> int:
+    log_path = around.home / "standalone.log"
+    print(f"Airflow starts; its log is {log_path} …", flush=True)
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=around.environment(),
+            cwd=around.home,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if not _answers(process, port):
+            print("Airflow did not start; the end of its log:")
+            print("\n".join(log_path.read_text(errors="replace").splitlines()[-30:]))
+            return 1
+        print(f"\n    http://127.0.0.1:{port}    login {USER}, password {PASSWORD}\n")
+        print(f"POP3 {around.pop3.host}:{around.pop3.port} with the mailboxes {', '.join(SITES)}")
+        print(
+            f"SMTP {around.smtp.host}:{around.smtp.port}   S3 {around.s3.endpoint_url}   {around.base_path}"
+        )
+        print("Ctrl-C stops everything.", flush=True)
+        return process.wait()
+    except KeyboardInterrupt:
+        print("\nStopping …", flush=True)
+        return 0
+    finally:
+        _stop(process)
+
+
+def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    give_up = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < give_up:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/monitor/health", timeout=2),
+        ):
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the group: politely, then for good."""
+    for word, seconds in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, word)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
