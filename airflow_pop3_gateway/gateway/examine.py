@@ -6,7 +6,8 @@ seen, for nothing is remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from airflow_pop3_gateway.acks import mdn, parse_report
@@ -40,7 +41,14 @@ def examine(chunks: Iterable[bytes], policy: Policy) -> dict[str, Any]:
     def choose(head: Head) -> Policy:
         return policy
 
-    understanding = understand(chunks, choose, lambda name, content_type: _Nowhere())
+    digest = hashlib.sha256()
+
+    def digested() -> Iterator[bytes]:
+        for chunk in chunks:
+            digest.update(chunk)
+            yield chunk
+
+    understanding = understand(digested(), choose, lambda name, content_type: _Nowhere())
     head = understanding.head
     subject, xfb = split_subject(head.subject) if policy.extract_file else (head.subject, {})
     report = parse_report(understanding.captured) if understanding.type == "EERP" else None
@@ -64,5 +72,5 @@ def examine(chunks: Iterable[bytes], policy: Policy) -> dict[str, Any]:
         "defects": [defect.to_json() for defect in understanding.defects],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],
         "octets": understanding.octets,
-        "sha256": understanding.sha256,
+        "sha256": digest.hexdigest(),
     }

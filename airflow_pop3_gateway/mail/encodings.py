@@ -81,20 +81,18 @@ class Base64:
         """Decode the whole lines of what is held and the piece."""
         if self._slow:
             return self._slowly(piece)
-        begun = piece.find(b"\n") + 1 if self._held else 0
-        cut = piece.rfind(b"\n") + 1
-        first = self._held + piece[:begun]
-        if len(piece) - cut + (0 if cut else len(first)) <= _LONGEST_LINE:
-            if not cut:
-                self._held += piece
-                return b""
-            start = _decode_lines(first, 0, len(first)) if begun else b""
-            rest = _decode_lines(piece, begun, cut)
-            if start is not None and rest is not None:
-                self._held = piece[cut:]
-                return start + rest if start else rest
-        held, self._held, self._slow = self._held, b"", True
-        return self._slowly(held + piece)
+        data = self._held + piece if self._held else piece
+        decoded = _decode_clean(data, len(data))
+        if decoded is not None:
+            self._held = b""
+            return decoded
+        cut = data.rfind(b"\n") + 1
+        decoded = _decode_clean(data, cut)
+        if decoded is not None and len(data) - cut <= _LONGEST_LINE:
+            self._held = data[cut:]
+            return decoded
+        self._held, self._slow = b"", True
+        return self._slowly(data)
 
     def _slowly(self, data: bytes) -> bytes:
         out: list[bytes] = []
@@ -158,25 +156,22 @@ class Base64:
         return rest + self._last_quad() if len(self._quad) > 1 else rest
 
 
-def _decode_lines(data: bytes, start: int, end: int) -> bytes | None:
-    """Whole lines of clean base64 without padding, decoded; ``None``: they are something else."""
+def _decode_clean(data: bytes, end: int) -> bytes | None:
+    """Clean base64 of whole quads without padding, decoded; ``None``: it is something else."""
     try:
-        decoded = pybase64.b64decode(memoryview(data)[start:end])
+        decoded = pybase64.b64decode(memoryview(data)[:end])
     except binascii.Error:
         return None
-    skipped = end - start - len(decoded) * 4 // 3
-    length = data.find(b"\n", start, end) + 1 - start
+    skipped = end - len(decoded) * 4 // 3
     # Lines of one length prove themselves by a stride through their ends; others are counted.
-    if length > 1 and end - start > length and data[end - 1] == 0x0A:
-        ends = data[start + length - 1 : end - 1 : length]
-        if ends == b"\n" * len(ends):
-            lines = len(ends) + 1
-            returns = data[start + length - 2 : end - 1 : length]
-            crs = lines if data[end - 2] == 0x0D and returns[: len(ends)] == b"\r" * len(ends) else 0
-            if skipped == lines + crs:
-                return decoded
-    counted = data.count(b"\n", start, end) + data.count(b"\r", start, end)
-    return decoded if skipped == counted else None
+    first = data.find(b"\n", 0, end)
+    length = data.find(b"\n", first + 1, end) - first
+    if first > 0 and length > 1:
+        ends = data[first:end:length]
+        returns = data[first - 1 : end : length][: len(ends)]
+        if ends == b"\n" * len(ends) and skipped == (2 if returns == b"\r" * len(ends) else 1) * len(ends):
+            return decoded
+    return decoded if skipped == data.count(b"\n", 0, end) + data.count(b"\r", 0, end) else None
 
 
 class QuotedPrintable:

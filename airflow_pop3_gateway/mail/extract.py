@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from airflow_pop3_gateway.config import Limits
@@ -78,7 +78,8 @@ class Captured:
 class Understanding:
     """What a mail is. With ``rejected`` nothing stays published: the gateway applies *error_mail_disposal*.
 
-    :ivar rule: id in ``classify.RULES``; :ivar octets: of the whole mail, as :attr:`sha256`.
+    :ivar rule: id in ``classify.RULES``; :ivar octets: of the whole mail. Its digest is not taken here: it costs as
+        much as all the rest together, and who gives the octets knows it.
     """
 
     head: Head
@@ -86,7 +87,6 @@ class Understanding:
     file_name: str
     rule: str
     octets: int
-    sha256: str
     leaves: tuple[Leaf, ...] = ()
     files: tuple[StoredFile, ...] = ()
     user_message: str | None = None
@@ -118,9 +118,8 @@ class _Account:
         self.file: File | None = None
         self.text: MessageText | None = None
         self.capture: bytearray | None = None
-        self.stored: StoredFile | None = None
+        self.key: str | None = None
         self.number = self.octets = self.size = 0
-        self.sha256 = ""
         self.sniffed: str | None = None
         self._first = b""
         self._decoder = decoder
@@ -148,12 +147,17 @@ class _Account:
         """The part has ended. :returns: codes of its defects."""
         if rest := self._decoder.finish():
             self._hand_on(rest)
-        self.sha256 = self._digest.hexdigest()
         self.sniffed = sniff(self._first)
         defects = set(self._decoder.defects)
         if self.sniffed and contradicts(self.part.content_type, self.sniffed):
             defects.add("type-differs")
         return defects
+
+    def stored(self) -> StoredFile | None:
+        """The published file, ``None`` when none was."""
+        if self.file is None or self.key is None:
+            return None
+        return self.file.stored(self.key, self.size, self._digest.hexdigest())
 
     def leaf(self) -> Leaf:
         part = self.part
@@ -165,10 +169,10 @@ class _Account:
             part.head.encoding,
             self.octets,
             self.size,
-            self.sha256,
+            self._digest.hexdigest(),
             self.outcome,
             self.why,
-            self.stored.path if self.stored else None,
+            self.key,
             self.sniffed,
         )
 
@@ -218,7 +222,11 @@ class _Extraction:
         if role == "file" and self.shape.has_notification and part.kind == "message":
             role = "report"  # the returned mail of a report that does not call itself one
         identity = part.kind == "message" or part.content_type.startswith("multipart/")
-        account = _Account(part, role, Identity("binary") if identity else decoder_for(part.head.encoding))
+        account = _Account(
+            part,
+            role,
+            Identity("binary") if identity else decoder_for(part.head.encoding),
+        )
         self._started += 1
         account.number = self._started
         self._open[part] = account
@@ -316,7 +324,7 @@ class _Extraction:
         self._keep_capture(account)
         if account.file is not None:
             if self.shape.several:
-                account.stored = account.file.commit(account.size, account.sha256)
+                account.key = account.file.commit()
             else:
                 self._held = account.file
         self.accounts.append(account)
@@ -342,65 +350,84 @@ class _Extraction:
 
     # -- the verdict --------------------------------------------------------------------------------------------
 
-    def conclude(self, octets: int, sha256: str, exceeded: LimitExceeded | None) -> Understanding:
+    def conclude(self, octets: int, exceeded: LimitExceeded | None) -> Understanding:
         """The mail has ended, or a bound was passed."""
         head = self.head or Head([])
         self.accounts.sort(key=lambda account: account.number)
         if self.whole and exceeded is None:
-            return self._whole(head, octets, sha256)
+            return self._whole(head, octets)
         rule = classify.LIMIT if exceeded else classify.rule_of(self.shape)
         reason = Reason(exceeded.limit, exceeded.message) if exceeded else None
         if rule.reason:
             reason = Reason(rule.reason, f"{self.shape.content_type}: rule {rule.id}")
-        understanding = Understanding(head, rule.type, "", rule.id, octets, sha256, rejected=reason)
-        understanding = self._reject(understanding) if reason else self._publish(understanding, rule)
-        return replace(
-            understanding,
+        message: str | None = None
+        message_file: StoredFile | None = None
+        files: tuple[StoredFile, ...] = ()
+        if reason is not None:
+            self._take_back()
+        else:
+            self._publish(rule)
+            message, message_file = self._message(rule)
+            found = (account.stored() for account in self.accounts)
+            files = tuple(stored for stored in found if stored is not None)
+            if rule.type == "MSG" and message_file is not None:
+                files = (message_file,)
+        if rule.type == "EERP":
+            self._check_report()
+        name = {"recover": "RECOVER", "of-the-file": files[0].name if files else ""}
+        return Understanding(
+            head=head,
+            type=rule.type,
+            file_name="RECOVER" if reason else name.get(rule.file_name, self.policy.application),
+            rule=rule.id,
+            octets=octets,
             leaves=tuple(account.leaf() for account in self.accounts),
-            defects=(*head.defects, *self.defects),
-            captured=tuple(self.captured) if rule.type == "EERP" else (),
-        )
-
-    def _whole(self, head: Head, octets: int, sha256: str) -> Understanding:
-        rule, kind = classify.WHOLE_MAIL, head.content_type.value
-        leaf = Leaf("", kind, "", None, head.encoding, octets, octets, sha256, "file", rule.id)
-        name = f"{self.policy.application}.eml"
-        return Understanding(head, rule.type, name, rule.id, octets, sha256, (leaf,), defects=head.defects)
-
-    def _reject(self, understanding: Understanding) -> Understanding:
-        for account in self.accounts:
-            if account.outcome != "refused":
-                account.outcome = "within_recover"
-            account.stored = None
-        return replace(understanding, file_name="RECOVER")
-
-    def _publish(self, understanding: Understanding, rule: Rule) -> Understanding:
-        for account in self.accounts:
-            if account.file is not None and account.stored is None and rule.type == "XFER":
-                account.stored = account.file.commit(account.size, account.sha256)
-            if account.outcome == "file" and account.stored is None:
-                account.outcome = "ignored"
-        files = tuple(account.stored for account in self.accounts if account.stored)
-        message, message_file = None, None
-        if self._text is not None and self._text.text is not None:
-            text = self._text.text
-            if rule.type == "EERP":
-                text.discard()
-                self._text.outcome = "report"
-            else:
-                message, message_file = text.finish(self.policy.user_message_limit, rule.type == "XFER")
-                self._text.stored = message_file
-                for code in sorted(text.defects):
-                    self.defect(Defect(code, text.part.path))
-        if rule.type == "MSG" and message_file is not None:
-            files = (message_file,)
-        return replace(
-            understanding,
-            file_name=files[0].name if rule.file_name == "of-the-file" else self.policy.application,
             files=files,
             user_message=message,
             user_message_file=message_file.path if message_file else None,
+            defects=(*head.defects, *self.defects),
+            rejected=reason,
+            captured=tuple(self.captured) if rule.type == "EERP" else (),
         )
+
+    def _whole(self, head: Head, octets: int) -> Understanding:
+        rule, kind = classify.WHOLE_MAIL, head.content_type.value
+        leaf = Leaf("", kind, "", None, head.encoding, octets, octets, "", "file", rule.id)
+        name = f"{self.policy.application}.eml"
+        return Understanding(head, rule.type, name, rule.id, octets, (leaf,), defects=head.defects)
+
+    def _take_back(self) -> None:
+        for account in self.accounts:
+            account.key = None
+            if account.outcome != "refused":
+                account.outcome = "within_recover"
+
+    def _publish(self, rule: Rule) -> None:
+        for account in self.accounts:
+            if account.file is not None and account.key is None and rule.type == "XFER":
+                account.key = account.file.commit()
+            if account.outcome == "file" and account.key is None:
+                account.outcome = "ignored"
+
+    def _message(self, rule: Rule) -> tuple[str | None, StoredFile | None]:
+        account = self._text
+        if account is None or account.text is None:
+            return None, None
+        if rule.type == "EERP":
+            account.text.discard()
+            account.outcome = "report"
+            return None, None
+        message, stored = account.text.finish(self.policy.user_message_limit, rule.type == "XFER")
+        account.key = stored.path if stored else None
+        for code in sorted(account.text.defects):
+            self.defect(Defect(code, account.part.path))
+        return message, stored
+
+    def _check_report(self) -> None:
+        kinds = {captured.content_type for captured in self.captured}
+        if not kinds & set(classify.NOTIFICATIONS):
+            abuse = "message/feedback-report" in kinds
+            self.defect(Defect("feedback-report" if abuse else "report-without-notification"))
 
 
 def _pieces(chunks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
@@ -429,14 +456,13 @@ def understand(
     """
     extraction = _Extraction(choose, open_file)
     parser = MimeParser(extraction)
-    digest = hashlib.sha256()
     octets = 0
-    start = b""
+    start: list[bytes] = []  # until the header block is complete, which is bounded
     exceeded: LimitExceeded | None = None
     try:
         for piece in _pieces(chunks, PIECE):
-            digest.update(piece)
-            start = start or piece[:_FALLBACK_HEAD]
+            if extraction.head is None and exceeded is None:
+                start.append(piece)
             room = extraction.policy.limits.message_bytes - octets
             octets += len(piece)
             if exceeded is None:
@@ -444,8 +470,9 @@ def understand(
         if exceeded is None:
             exceeded = _fed(parser, None, 0)
         if extraction.head is None:
-            extraction.begin(Head.from_bytes(start[: start.rfind(b"\n") + 1]))
-        return extraction.conclude(octets, digest.hexdigest(), exceeded)
+            block = start[0][:_FALLBACK_HEAD] if start else b""
+            extraction.begin(Head.from_bytes(block[: block.rfind(b"\n") + 1]))
+        return extraction.conclude(octets, exceeded)
     finally:
         extraction.discard()
 

@@ -44,10 +44,14 @@ class File:
         self._files = files
         self._sink = sink
 
-    def commit(self, size: int, sha256: str) -> StoredFile:
-        """Publish. :param size: octets written; :param sha256: their digest. :returns: what was stored."""
+    def commit(self) -> str:
+        """Publish. :returns: the storage key."""
         key = self._sink.commit()
         self._files.forget(self)
+        return key
+
+    def stored(self, key: str, size: int, sha256: str) -> StoredFile:
+        """What was published. :param size: octets written; :param sha256: their digest."""
         return StoredFile(key, self.name, self._original_name, self._content_type, size, sha256)
 
     def discard(self) -> None:

@@ -31,6 +31,7 @@ FIRST_HEAD = Limits(header_bytes=4 << 20, header_count=20_000)
 
 _ENCLOSED = ("message/rfc822", "message/global", "message/news")
 _PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
+_LOOK_BACK = 1_000  # octets at the end of a piece in which a line end is looked for: a line of RFC 5322
 _UNDECIDED = 4_096
 """Octets: more than a line can have before it is known whether it is a field."""
 
@@ -145,6 +146,7 @@ class MimeParser:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._limits: Limits | None = FIRST_HEAD
+        self._tail = b""
         self._data = b""
         self._at = 0
         self._at_line_start = True  # what precedes the data is a line end, or nothing
@@ -162,6 +164,16 @@ class MimeParser:
 
         :raises LimitExceeded: a bound was passed; feed nothing more.
         """
+        # Cut before a line end, where no line and no delimiter is torn: then nothing needs to be copied again.
+        cut = piece.rfind(b"\n", max(0, len(piece) - _LOOK_BACK))
+        if cut > 0:
+            cut -= piece[cut - 1] == 0x0D
+        else:
+            cut = len(piece)
+        tail, self._tail = self._tail, piece[cut:]
+        self._take(b"".join((tail, memoryview(piece)[:cut])) if tail or self._tail else piece)
+
+    def _take(self, piece: bytes) -> None:
         kept = self._data[self._at :]
         if self._at:
             self._at_line_start = self._data[self._at - 1] in b"\r\n"
@@ -179,7 +191,7 @@ class MimeParser:
         :raises LimitExceeded: a bound was passed.
         """
         self._final = True
-        self.feed(b"")
+        self._take(self._tail)
         self._leave(0, 0, len(self._data))
 
     # -- header blocks ------------------------------------------------------------------------------------------

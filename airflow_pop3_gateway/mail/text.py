@@ -101,4 +101,5 @@ class MessageText:
         else:
             text = _LINE_END.sub("\n", self._start)
         assert self._file is not None
-        return text[:limit] if keep_start else None, self._file.commit(self._size, self._digest.hexdigest())
+        stored = self._file.stored(self._file.commit(), self._size, self._digest.hexdigest())
+        return text[:limit] if keep_start else None, stored
