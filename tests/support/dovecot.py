@@ -1,0 +1,95 @@
+"""Debian's Dovecot, POP3 only: one port in the clear that offers STLS, one with TLS from the first octet."""
+
+from __future__ import annotations
+
+from support.programs import MAIL, Maildirs, Program, free_ports
+
+from airflow_pop3_gateway.testing.certificates import Certificates
+
+CONFIGURATION = """
+base_dir = {folder}/base
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols = pop3
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{chain}
+ssl_key = <{key}
+disable_plaintext_auth = no
+first_valid_uid = 1
+first_valid_gid = 1
+auth_mechanisms = plain login apop cram-md5 scram-sha-1 scram-sha-256
+auth_failure_delay = 0
+mail_location = maildir:{folder}/mail/%u
+mail_max_userip_connections = 0
+pop3_lock_session = yes
+pop3_no_flag_updates = yes
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={account} gid={account} home={folder}/home/%u
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {port}
+  }}
+  inet_listener pop3s {{
+    port = {tls_port}
+    ssl = yes
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+class Dovecot(Program, Maildirs):
+    """Logins exist once they were added; their mail lies in Maildirs that others may fill.
+
+    :ivar port: in the clear and STLS; :ivar tls_port: TLS.
+    """
+
+    name = "dovecot"
+    package = "dovecot-pop3d"
+    host = "127.0.0.1"
+    password = "secret"
+
+    def __init__(self, certificates: Certificates) -> None:
+        Program.__init__(self)
+        Maildirs.__init__(self, self.mail)
+        self.port, self.tls_port = free_ports(2)
+        self._certificates = certificates
+        self._users = self.folder / "users"
+        self._users.touch()
+
+    def command(self) -> list[str]:
+        file = self.folder / "dovecot.conf"
+        file.write_text(
+            CONFIGURATION.format(
+                folder=self.folder,
+                chain=self._certificates.chain_file,
+                key=self._certificates.key_file,
+                account=MAIL,
+                port=self.port,
+                tls_port=self.tls_port,
+            )
+        )
+        return [self.path, "-F", "-c", str(file)]
+
+    def ports(self) -> list[int]:
+        return [self.port, self.tls_port]
+
+    def add(self, login: str, *mails: bytes) -> str:
+        """A new login with these mails; gives it back."""
+        with self._users.open("a") as users:
+            users.write(f"{login}:{self.password}\n")
+        self.path_of(login)
+        for mail in mails:
+            self.deliver(login, mail)
+        return login
