@@ -18,6 +18,7 @@ import airflow_pop3_gateway
 from airflow_pop3_gateway import get_provider_info as card
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.operators.site import SiteOperator
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +36,20 @@ def test_it_is_valid_against_airflows_own_schemas(schema: str) -> None:
         jsonschema.validate(get_provider_info(), definition)
 
 
-def test_everything_it_names_can_be_imported() -> None:
-    info = get_provider_info()
-    for room in ("hooks", "operators"):
-        for module in info[room][0]["python-modules"]:
-            importlib.import_module(module)
-        folder = Path(airflow_pop3_gateway.__file__).parent / room
-        classes = {
-            path.stem for path in folder.glob("*.py") if f"class {path.stem.title()}" in path.read_text()
-        }
-        listed = {module.rpartition(".")[2] for module in info[room][0]["python-modules"]}
-        assert classes <= listed
+@pytest.mark.parametrize(("room", "suffix"), [("hooks", "Hook"), ("operators", "Operator")])
+def test_it_lists_every_hook_and_every_operator(room: str, suffix: str) -> None:
+    folder = Path(airflow_pop3_gateway.__file__).parent / room
+    modules = [
+        importlib.import_module(f"airflow_pop3_gateway.{room}.{path.stem}")
+        for path in folder.glob("[a-z]*.py")
+    ]
+    public = {
+        module.__name__
+        for module in modules
+        for name, item in vars(module).items()
+        if name.endswith(suffix) and item.__module__ == module.__name__ and item is not SiteOperator
+    }
+    assert public == set(get_provider_info()[room][0]["python-modules"])
 
 
 def test_reading_it_imports_nothing_of_airflow() -> None:

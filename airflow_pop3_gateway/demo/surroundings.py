@@ -54,7 +54,7 @@ class Surroundings:
         self.dags = sample_dags()
         self.pop3 = Pop3Server({login: list(mails) for login, mails in maildrops.items()})
         self.smtp = SmtpServer()
-        self.s3 = S3Server()
+        self.s3 = S3Server("demo")
         self._logins = tuple(maildrops)
         self._settings = dict(settings or {})
         self._open = contextlib.ExitStack()

@@ -37,6 +37,7 @@ class S3Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.fs().rm(self.bucket, recursive=True)  # moto's memory is the process's, not the server's
         self._server.stop()
 
     def fs(self) -> s3fs.S3FileSystem:

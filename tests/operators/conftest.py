@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.tasks import connection, run_task
+from support.tasks import run_task
 
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 
-__all__ = ["connection", "run_task"]
+__all__ = ["run_task"]
 
 
 @pytest.fixture

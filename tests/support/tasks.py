@@ -1,12 +1,10 @@
-"""Tasks and connections without a metadata database; imported by tests as ``support.tasks``.
+"""Tasks without a metadata database; imported by tests as ``support.tasks``.
 
-Airflow reads connections from the environment, and a task runs under the real task runner of the Task SDK, with a
-supervisor that answers from memory.
+A task runs under the real task runner of the Task SDK, with a supervisor that answers from memory.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,17 +18,6 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import comms, task_runner
-
-
-@pytest.fixture
-def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Defines an Airflow connection and gives its id."""
-
-    def define(conn_id: str, **fields: Any) -> str:
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
-        return conn_id
-
-    return define
 
 
 class Supervisor:
