@@ -125,12 +125,12 @@ class Maildirs:
     """Maildirs below one folder, one a login: what a delivery agent writes, without a server."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.maildirs = folder
         self._delivered = 0
 
     def path_of(self, login: str) -> Path:
         """The Maildir of a login, made when it is not there."""
-        maildir = self._folder / login
+        maildir = self.maildirs / login
         for folder in (maildir, maildir / "tmp", maildir / "new", maildir / "cur"):
             if not folder.exists():
                 folder.mkdir(parents=True)
