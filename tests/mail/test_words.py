@@ -1,0 +1,135 @@
+"""Octets of a header field become text: every dialect real mail speaks, and garbage."""
+
+from __future__ import annotations
+
+import email.header
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_pop3_gateway.mail import words
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"plain", "plain"),
+        (b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),
+        (b"=?UTF-8?B?R3LDvMOfZQ==?=", "Grüße"),
+        (b"=?iso-8859-1?q?caf=E9_au_lait?=", "café au lait"),
+        (b"=?utf-8?q?a?= =?utf-8?q?b?=", "ab"),
+        (b"=?utf-8?q?a?=\r\n =?utf-8?q?b?= c", "ab c"),
+        (b"=?utf-8?b?w7w?=", "ü"),
+        (b"=?utf-8?q?=C3?= =?utf-8?q?=BC?=", "ü"),
+        (b"=?utf-8*de?q?Gr=C3=BC=C3=9Fe?=", "Grüße"),
+        (b"=?no-such-charset?q?=C3=BC?=", "ü"),
+        (b"=?hex?q?41?=", "41"),
+        ("roh ü".encode(), "roh ü"),
+        ("roh ü".encode("latin-1"), "roh ü"),
+        (b"\x80 euro in windows-1252", "€ euro in windows-1252"),
+        (b"a\x00b\x07c", "a b c"),
+        (b"folded\r\n\there", "folded here"),
+        (b"=?utf-8?q?not closed", "=?utf-8?q?not closed"),
+    ],
+)
+def test_text_of_a_field(raw: bytes, text: str) -> None:
+    assert words.text_of(raw) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "value", "parameters"),
+    [
+        (b"text/plain", "text/plain", {}),
+        (b"Text/Plain; Charset=UTF-8", "text/plain", {"charset": "UTF-8"}),
+        (b'a/b; name="a;b \\"c\\".txt"', "a/b", {"name": 'a;b "c".txt'}),
+        (b'a/b; name="C:\\dir\\file.txt"', "a/b", {"name": "C:\\dir\\file.txt"}),
+        (b"a/b; name=two words.txt; x=y", "a/b", {"name": "two words.txt", "x": "y"}),
+        (b'a/b name="missing semicolon.pdf"', "a/b", {"name": "missing semicolon.pdf"}),
+        (b"a/b; charset=us-ascii (a comment)", "a/b", {"charset": "us-ascii"}),
+        (b"a/b; name*=utf-8''Gr%C3%BC%C3%9Fe.txt", "a/b", {"name": "Grüße.txt"}),
+        (b"a/b; name=plain.txt; name*=utf-8'de'sch%C3%B6n.txt", "a/b", {"name": "schön.txt"}),
+        (b"a/b; name*1=b.txt; name*0=a", "a/b", {"name": "ab.txt"}),
+        (b"a/b; name*0*=utf-8''%C3; name*1*=%BC; name*2=%41.txt", "a/b", {"name": "ü%41.txt"}),
+        (b'a/b; name="=?utf-8?q?Gr=C3=BC=C3=9Fe?=.txt"', "a/b", {"name": "Grüße.txt"}),
+        (b'a/b; name="=?utf-8?b?w?= =?utf-8?q?=C3=BC?="', "a/b", {"name": "ü"}),
+        ("a/b; name=Grüße.txt".encode(), "a/b", {"name": "Grüße.txt"}),
+        ("a/b; name=Grüße.txt".encode("latin-1"), "a/b", {"name": "Grüße.txt"}),
+        (b"a/b; name=first; name=second", "a/b", {"name": "first"}),
+        (b'a/b; name="never closed', "a/b", {"name": "never closed"}),
+        (b"; name=x", "", {"name": "x"}),
+        (b"", "", {}),
+    ],
+)
+def test_value_and_parameters(raw: bytes, value: str, parameters: dict[str, str]) -> None:
+    found = words.parse_parameters(raw)
+    assert (found.value, dict(found.parameters)) == (value, parameters)
+
+
+@pytest.mark.parametrize(
+    ("raw", "addresses"),
+    [
+        (b"a@example.org", ("a@example.org",)),
+        (b"<a@example.org>", ("a@example.org",)),
+        (b"A <a@example.org>", ("a@example.org",)),
+        (b'"B, A" <a@example.org>, c@example.org', ("a@example.org", "c@example.org")),
+        (b"=?utf-8?q?J=C3=B6rg?= <j@example.org>", ("j@example.org",)),
+        (b"a@example.org (a comment (nested), still)", ("a@example.org",)),
+        (b"Team: a@example.org, B <b@example.org>;, c@example.org", ("a@example.org", "b@example.org", "c@example.org")),
+        (b"undisclosed-recipients:;", ()),
+        (b'"quoted local"@example.org', ('"quoted local"@example.org',)),
+        (b"<@relay.example:a@example.org>", ("a@example.org",)),
+        (b"broken <a@example.org", ("a@example.org",)),
+        ("jörg@exämple.org".encode(), ("jörg@exämple.org",)),
+        (b"no-address", ("no-address",)),
+        (b"a@example.org,\r\n\tb@example.org", ("a@example.org", "b@example.org")),
+        (b"", ()),
+    ],
+)
+def test_addresses_of_a_field(raw: bytes, addresses: tuple[str, ...]) -> None:
+    assert words.addresses_of(raw) == addresses
+
+
+def test_comments_nest_a_million_deep_without_recursion() -> None:
+    assert words.addresses_of(b"(" * 1_000_000 + b")" * 1_000_000 + b" a@b") == ("a@b",)
+
+
+@pytest.mark.parametrize(
+    ("raw", "date"),
+    [
+        (b"Tue, 02 Jan 2024 03:04:05 +0000", "2024-01-02T03:04:05Z"),
+        (b"2 Jan 2024 03:04 +0130", "2024-01-02T01:34:00Z"),
+        (b"Tue, 2 Jan 2024 03:04:05 -0500 (EST)", "2024-01-02T08:04:05Z"),
+        (b"Tue, 2 Jan 2024 03:04:60 GMT", "2024-01-02T03:04:59Z"),
+        (b"Tue, 2 Jan 24 03:04:05 EST", "2024-01-02T08:04:05Z"),
+        (b"Tue,  2 Jan 2024\r\n 03:04:05 +0000", "2024-01-02T03:04:05Z"),
+        (b"Tue Jan  2 03:04:05 2024", "2024-01-02T03:04:05Z"),
+        (b"31 Feb 2024 03:04:05 +0000", None),
+        (b"1 Jan 0001 00:00:00 +2300", None),
+        (b"yesterday", None),
+        (b"", None),
+    ],
+)
+def test_date_of_a_field(raw: bytes, date: str | None) -> None:
+    assert words.date_of(raw) == date
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_become_printable_text(raw: bytes) -> None:
+    for text in (words.text_of(raw), *words.addresses_of(raw), *words.parse_parameters(raw).parameters.values()):
+        text.encode("utf-8")
+        assert not any(character < " " for character in text)
+    words.date_of(raw)
+
+
+@given(st.text(max_size=60))
+def test_an_encoded_word_of_any_text_comes_back(text: str) -> None:
+    raw = email.header.Header(text, "utf-8").encode().encode()
+    clean = words.printable(text)
+    assert words.text_of(raw) == clean or not text.isprintable()
+
+
+@given(st.text(alphabet="=?utf-8bqQB_ AC3\t\n\"';*%", max_size=200).map(str.encode))
+def test_almost_valid_fields_are_read_in_linear_time_and_never_raise(raw: bytes) -> None:
+    words.text_of(raw * 20)
+    words.parse_parameters(b"a/b; name=" + raw * 20)
