@@ -54,10 +54,14 @@ class Sink(Protocol):
 
 
 class _LineEnd(NamedTuple):
-    """How a server ends its lines: length, and what to look for."""
+    """How a server ends its lines: length, and what to look for.
 
-    length: int
-    dot: re.Pattern[bytes]
+    :ivar edge: a line that begins with a dot and is not what it seems; group 1 where it is the terminator.
+    :ivar undecided: the end of what has come, where the next octet decides what it means.
+    """
+
+    width: int
+    edge: re.Pattern[bytes]
     terminator: re.Pattern[bytes]
     undecided: re.Pattern[bytes]
     stuffed: bytes
@@ -66,7 +70,7 @@ class _LineEnd(NamedTuple):
 
 _CRLF = _LineEnd(
     2,
-    re.compile(rb"\r\n\."),
+    re.compile(rb"\r\n\.(?:(\r?\n)|\.)"),
     re.compile(rb"\r\n\.\r?\n"),
     re.compile(rb"(?:\r\n\.{0,2}|\.)?\r?\n?\Z"),
     b"\r\n..",
@@ -74,13 +78,16 @@ _CRLF = _LineEnd(
 )
 _LF = _LineEnd(
     1,
-    re.compile(rb"\n\."),
+    re.compile(rb"\n\.(?:(\r?\n)|\.)"),
     re.compile(rb"\n\.\r?\n"),
     re.compile(rb"(?:\n\.{0,2}|\.)?\r?\n?\Z"),
     b"\n..",
     b"\n.",
 )
-_UNDECIDED = 6  # octets of the longest tail that the patterns above hold back: CRLF dot dot CRLF
+_EDGE = 5  # octets of the longest edge: CRLF dot CRLF
+_UNDECIDED = 6  # octets of the longest tail that is held back: CRLF dot dot CRLF
+_WINDOW = 16 << 10
+"""Octets searched for an edge before it is worth looking for the next dot at memory speed: base64 has none."""
 
 
 class Inbox:
@@ -229,13 +236,11 @@ class Bodies:
         begin, write, finish, find = sink.begin, sink.write, sink.end, buffer.find
         numbers, answered, octets = self.numbers, self._answered, self.octets
         count, position, end = len(numbers), inbox.start, inbox.end
-        line_end = self._line_end
-        dot_at, terminator, width = line_end.dot.search, line_end.terminator.search, line_end.length
+        inside, skip, line_end = self._inside, self._skip, self._line_end
+        edge_at, width = line_end.edge.search, line_end.width
         try:
             while answered < count:
-                if self._inside:
-                    skip = self._skip
-                else:
+                if not inside:
                     stop = find(b"\n", position, end)
                     if stop < 0:
                         if end - position >= MAX_LINE:
@@ -250,41 +255,61 @@ class Bodies:
                             answered += 1
                             continue
                     if skip != width:
-                        line_end = self._line_end = _CRLF if skip == 2 else _LF
-                        dot_at, terminator, width = line_end.dot.search, line_end.terminator.search, skip
+                        line_end = _CRLF if skip == 2 else _LF
+                        edge_at, width = line_end.edge.search, skip
                     # From the line end of the status line on, the first line of a body is a line like any other.
                     position = stop + 1 - skip
                     begin(numbers[answered])
-                    self._inside = True
-                stop = find(b".", position, end)  # base64 has none: found missing at memory speed
-                found = dot_at(buffer, max(stop - width, position), end) if stop >= 0 else None
-                ending = found and terminator(buffer, found.start(), end)
-                if ending:
+                    inside = True
+                edge, scan = None, position
+                while edge is None:
+                    dot = find(b".", scan, end)
+                    if dot < 0:
+                        break
+                    scan = dot + _WINDOW
+                    start = dot - width
+                    edge = edge_at(
+                        buffer, start if start > position else position, scan if scan < end else end
+                    )
+                    if scan >= end:
+                        break
+                    scan -= _EDGE - 1
+                if edge is not None and edge.lastindex:
+                    stop, following = edge.span()
+                    stop += width
+                    if stop > position + skip:
+                        write(view[position + skip : stop])
+                        octets += stop - position - skip
+                    position, inside = following, False
+                    finish(numbers[answered])
+                    answered += 1
+                    continue
+                ending = line_end.terminator.search(buffer, edge.start(), end) if edge is not None else None
+                if ending is not None:
                     stop, following = ending.start() + width, ending.end()
                 else:
                     tail = line_end.undecided.search(buffer, max(position, end - _UNDECIDED), end)
-                    stop = tail.start() if tail else end
-                    if stop < position + skip:  # the line end of the status line stays with what follows it
-                        stop = position
-                    following = stop
-                if stop > position + skip:
-                    if found is None or (ending and found.start() == ending.start()):
-                        write(view[position + skip : stop])
-                        octets += stop - position - skip
+                    stop = following = tail.start() if tail else end
+                if stop >= position + skip:  # else the line end of the status line waits for what follows it
+                    if edge is None:
+                        body = view[position + skip : stop]
                     else:
-                        body = bytes(view[position:stop]).replace(line_end.stuffed, line_end.plain)
-                        write(memoryview(body)[skip:])
-                        octets += len(body) - skip
-                if stop > position:
-                    skip = 0
-                position = following
-                if not ending:
-                    self._skip = skip
+                        body = memoryview(
+                            bytes(view[position:stop]).replace(line_end.stuffed, line_end.plain)
+                        )[skip:]
+                    if body:
+                        write(body)
+                        octets += len(body)
+                    if stop > position:
+                        skip = 0
+                    position = following
+                if ending is None:
                     return False
-                self._inside = False
+                inside = False
                 finish(numbers[answered])
                 answered += 1
             return True
         finally:
             inbox.start = position
             self._answered, self.octets = answered, octets
+            self._inside, self._skip, self._line_end = inside, skip, line_end

@@ -368,7 +368,7 @@ def test_a_cancelled_task_closes_the_connection(serve):
     async def cancel():
         client = await AsyncPop3Client.connect(server.site())
         task = asyncio.ensure_future(client.stat())
-        while not server.peers[0].heard[-1:] == [b"STAT"]:
+        while server.peers[0].heard[-1:] != [b"STAT"]:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def fill(
     """The octets arrive, cut there; whether the answer is complete. In doubt, probe if asked to."""
     borders = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
     done = False
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in itertools.pairwise(borders):
         inbox.space()[: stop - start] = octets[start:stop]
         inbox.end += stop - start
         done = done or answer.feed(inbox)

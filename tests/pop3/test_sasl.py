@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, ProtocolViolation, SecurityRefused
 from airflow_pop3_gateway.pop3.sasl import (
-    MECHANISMS,
     MAX_ITERATIONS,
+    MECHANISMS,
     Credentials,
     candidates,
     decoded,
@@ -58,18 +58,18 @@ def test_oauthbearer_as_in_rfc_7628():
     assert conversation.send(b'{"status":"invalid_token"}') == b"\1"
 
 
-SHA_1 = dict(
-    nonce="fyko+d2lbbFgONRv9qkxdawL",
-    server=b"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096",
-    proof=b"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
-    final=b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=",
-)
-SHA_256 = dict(
-    nonce="rOprNGfwEbeRWgbNEkqO",
-    server=b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
-    proof=b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
-    final=b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
-)
+SHA_1 = {
+    "nonce": "fyko+d2lbbFgONRv9qkxdawL",
+    "server": b"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096",
+    "proof": b"c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+    "final": b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=",
+}
+SHA_256 = {
+    "nonce": "rOprNGfwEbeRWgbNEkqO",
+    "server": b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+    "proof": b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+    "final": b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
+}
 
 
 @pytest.mark.parametrize(("word", "example"), [("scram-sha-1", SHA_1), ("scram-sha-256", SHA_256)])
