@@ -343,7 +343,8 @@ class MimeParser:
             return
         piece = self._data[start:end]
         allowed = self._measure(piece)
-        self._handler.data(part, piece[:allowed])
+        if allowed != 0:
+            self._handler.data(part, piece[:allowed])
         if allowed is not None and self._limits is not None:
             raise _exceeded(self._limits, "line_bytes", "a line has more octets")
 
@@ -371,11 +372,12 @@ class MimeParser:
         content_end = self._before(found)
         self._give(content_end)
         self._leave(index + 1, level.position, content_end)
-        self._at = end
-        if closing:
+        if closing:  # its line end may belong to the next delimiter
+            self._at = found + len(level.needle) + 2
             self._levels.pop()
             self._handler.end(self._chain.pop())
         else:
+            self._at = end
             self._expects_head = True
 
     def _leave(self, levels: int, position: int, content_end: int) -> None:

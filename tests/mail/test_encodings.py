@@ -72,8 +72,14 @@ def test_a_uuencoded_line_with_trailing_garbage_keeps_its_octets() -> None:
     assert decoded("uuencode", raw) == (b"abc" * 20, {"uuencode-dirt"})
 
 
-@given(st.binary(max_size=400), st.lists(st.integers(0, 1000), max_size=8), st.sampled_from([4, 20, 76, 77, 10_000]))
-def test_base64_comes_back_whatever_the_line_length_and_the_cuts(octets: bytes, places: list[int], width: int) -> None:
+@given(
+    st.binary(max_size=400),
+    st.lists(st.integers(0, 1000), max_size=8),
+    st.sampled_from([4, 20, 76, 77, 10_000]),
+)
+def test_base64_comes_back_whatever_the_line_length_and_the_cuts(
+    octets: bytes, places: list[int], width: int
+) -> None:
     flat = base64.b64encode(octets)
     raw = b"\r\n".join(flat[at : at + width] for at in range(0, len(flat), width))
     assert decoded("base64", *cut(raw, places)) == (octets, set())
@@ -91,11 +97,17 @@ def test_uuencoded_octets_come_back_whatever_the_cuts(octets: bytes, places: lis
 
 
 DIRT = st.lists(
-    st.sampled_from([b"YWJj", b"YW", b"J", b"=", b"==", b"\n", b"\r\n", b"\r", b" ", b"!", b"=3D", b"=C3", b"begin 644 x"])
+    st.sampled_from(
+        [b"YWJj", b"YW", b"J", b"=", b"==", b"\n", b"\r\n", b"\r", b" ", b"!", b"=3D", b"=C3", b"begin 644 x"]
+    )
 ).map(b"".join)
 
 
-@given(DIRT, st.lists(st.integers(0, 1000), max_size=8), st.sampled_from(["base64", "quoted-printable", "uuencode"]))
+@given(
+    DIRT,
+    st.lists(st.integers(0, 1000), max_size=8),
+    st.sampled_from(["base64", "quoted-printable", "uuencode"]),
+)
 def test_dirt_never_raises_and_cutting_changes_nothing(raw: bytes, places: list[int], encoding: str) -> None:
     assert decoded(encoding, *cut(raw, places)) == decoded(encoding, raw)
 

@@ -124,7 +124,9 @@ def test_the_delimiter_of_a_subject_can_be_another() -> None:
 
 @given(
     st.text(alphabet="abc XYZ", max_size=10),
-    st.dictionaries(st.sampled_from(["appli", "org", "dest", "filename"]), st.text("abc.123_", min_size=1, max_size=8)),
+    st.dictionaries(
+        st.sampled_from(["appli", "org", "dest", "filename"]), st.text("abc.123_", min_size=1, max_size=8)
+    ),
 )
 def test_a_written_subject_is_read_back(subject: str, given_parameters: dict[str, str]) -> None:
     written = write_subject(subject.strip(), **given_parameters)

@@ -45,7 +45,9 @@ def test_a_long_name_keeps_its_extension_and_whole_characters() -> None:
 
 def test_equal_names_of_one_mail_are_told_apart_whatever_their_case() -> None:
     names = Names(200)
-    taken = [names.take(name, "1", "text/plain") for name in ("a.txt", "a.txt", "A.TXT", "a-2.txt", None, None)]
+    taken = [
+        names.take(name, "1", "text/plain") for name in ("a.txt", "a.txt", "A.TXT", "a-2.txt", None, None)
+    ]
     assert taken == ["a.txt", "a-2.txt", "A-3.TXT", "a-2-2.txt", "part-1.txt", "part-1-2.txt"]
 
 
@@ -77,7 +79,12 @@ def test_no_name_escapes(original: str, limit: int) -> None:
         (b"%PDF-1.7", "application/pdf", "application/pdf", False),
         (b"%PDF-1.7", "application/octet-stream", "application/pdf", False),
         (b"%PDF-1.7", "text/csv", "application/pdf", True),
-        (b"PK\x03\x04", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "application/zip", False),
+        (
+            b"PK\x03\x04",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            "application/zip",
+            False,
+        ),
         (b"PK\x03\x04", "application/x-zip-compressed", "application/zip", False),
         (b"MZ\x90", "application/pdf", "application/vnd.microsoft.portable-executable", True),
         (b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg", False),

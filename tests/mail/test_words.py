@@ -75,7 +75,10 @@ def test_value_and_parameters(raw: bytes, value: str, parameters: dict[str, str]
         (b'"B, A" <a@example.org>, c@example.org', ("a@example.org", "c@example.org")),
         (b"=?utf-8?q?J=C3=B6rg?= <j@example.org>", ("j@example.org",)),
         (b"a@example.org (a comment (nested), still)", ("a@example.org",)),
-        (b"Team: a@example.org, B <b@example.org>;, c@example.org", ("a@example.org", "b@example.org", "c@example.org")),
+        (
+            b"Team: a@example.org, B <b@example.org>;, c@example.org",
+            ("a@example.org", "b@example.org", "c@example.org"),
+        ),
         (b"undisclosed-recipients:;", ()),
         (b'"quoted local"@example.org', ('"quoted local"@example.org',)),
         (b"<@relay.example:a@example.org>", ("a@example.org",)),
@@ -116,7 +119,11 @@ def test_date_of_a_field(raw: bytes, date: str | None) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_octets_become_printable_text(raw: bytes) -> None:
-    for text in (words.text_of(raw), *words.addresses_of(raw), *words.parse_parameters(raw).parameters.values()):
+    for text in (
+        words.text_of(raw),
+        *words.addresses_of(raw),
+        *words.parse_parameters(raw).parameters.values(),
+    ):
         text.encode("utf-8")
         assert not any(character < " " for character in text)
     words.date_of(raw)
