@@ -1,10 +1,10 @@
 """``airflow pop3-gateway …`` and ``python -m airflow_pop3_gateway …``: one table of verbs, drawn twice.
 
-Strategy: a verb is a row of :data:`VERBS`; its work lives in a module of its own that is imported when the verb runs, so
-that ``--help``, Airflow's start and offline verbs stay fast. To add a verb, add a row.
+Strategy: a verb is a row of :data:`VERBS`; its work lives in a module of its own that is imported when the verb runs,
+so that ``--help``, Airflow's start and offline verbs stay fast. To add a verb, add a row.
 
-Invariant: this module imports neither Airflow nor a verb; a verb takes the parsed arguments and returns the exit code: 0
-done, 1 something could not be done, 2 wrong usage (argparse's own).
+Invariant: this module imports neither Airflow nor a verb; a verb takes the parsed arguments and returns the exit code:
+0 done, 1 something could not be done, 2 wrong usage (argparse's own).
 """
 
 from __future__ import annotations

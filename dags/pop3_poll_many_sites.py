@@ -12,8 +12,8 @@ from airflow_pop3_gateway.operators import AcknowledgeOperator, ClassifyOperator
 DOC = """
 ### Poll many mailboxes
 
-The Variable `pop3_sites` lists connection ids of type `pop3` as JSON, for example `["orders", "invoices"]`; without it the
-one mailbox `pop3_default` is polled. Adding a mailbox is adding a word there.
+The Variable `pop3_sites` lists connection ids of type `pop3` as JSON, for example `["orders", "invoices"]`; without
+it the one mailbox `pop3_default` is polled. Adding a mailbox is adding a word there.
 
 * Each mailbox is retrieved, classified and acknowledged by itself: when one fails, the others finish.
 * At most eight sessions run at once. When other DAGs use the same servers, let a pool bound them all together:

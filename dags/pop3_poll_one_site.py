@@ -19,7 +19,8 @@ becomes one record with its files, and whoever asked for an acknowledgment gets 
 * **Run it again whenever you like**: what is stored is not fetched twice, nothing is extracted or sent twice.
 * Switch the DAG off to suspend polling, on to resume.
 * Files lie under `[pop3_gateway] base_path`; a task downstream finds them with `transfers_of(...)`.
-* If another DAG polls the same mailbox, give both `retrieve` tasks a pool of one slot: POP3 serves one session at a time.
+* If another DAG polls the same mailbox, give both `retrieve` tasks a pool of one slot: a POP3 mailbox serves one
+  session at a time.
 """
 
 # [START poll_one_site]

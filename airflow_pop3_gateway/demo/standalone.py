@@ -1,7 +1,7 @@
 """``standalone``: Airflow with the sample DAGs, connections and full mailboxes, to look at in a browser.
 
-Invariant: everything started here ends with this process: Airflow's processes are one group of their own, the servers are
-threads of this one.
+Invariant: everything started here ends with this process: Airflow's processes are one group of their own, the servers
+are threads of this one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     port = _free_port(PORT)
     mails = list(letters.one_of_every_kind().values())
     try:
-        with Surroundings(home, {site: mails for site in SITES}, _settings(port)) as around:
+        with Surroundings(home, dict.fromkeys(SITES, mails), _settings(port)) as around:
             (home / "simple_auth_manager_passwords.json.generated").write_text(json.dumps({USER: PASSWORD}))
-            return _serve(around, port)
+            return _serve(around, port) if _prepared(around) else 1
     except GatewayError as error:
         print(f"{type(error).__name__}: {error}")
         return 1
@@ -59,6 +59,21 @@ def _settings(port: int) -> dict[str, str]:
     }
 
 
+def _prepared(around: Surroundings) -> bool:
+    """Make the database, and put the connections there so that they can be seen and tested in the browser."""
+    path = around.home / "connections.json"
+    path.write_text(json.dumps(around.connections()))
+    log_path = around.home / "prepare.log"
+    print("Airflow makes its database …", flush=True)
+    with log_path.open("w") as log:
+        done = not around.airflow("db", "migrate", log=log) and not around.airflow(
+            "connections", "import", "--overwrite", str(path), log=log
+        )
+    if not done:
+        print(log_path.read_text(errors="replace"))
+    return done
+
+
 def _free_port(wanted: int = 0) -> int:
     """The wanted port when it is free, else another."""
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as listener:
@@ -72,7 +87,7 @@ def _serve(around: Surroundings, port: int) -> int:
     with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
-            env=around.environment(),
+            env=around.environment(with_connections=False),
             cwd=around.home,
             stdout=log,
             stderr=log,

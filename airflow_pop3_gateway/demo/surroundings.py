@@ -1,9 +1,10 @@
 """What the tour and the browser session run in: POP3, SMTP and S3 servers, and an Airflow of their own that knows them.
 
-Strategy: Airflow is used as its users use it, by its command line in processes of their own; everything it needs to know
-goes through environment variables, so that nothing of the user's own Airflow is read or changed.
+Strategy: Airflow is used as its users use it, by its command line in processes of their own; everything it needs to
+know goes through environment variables, so that nothing of the user's own Airflow is read or changed.
 
-Invariant: servers listen on free ports of 127.0.0.1 and stop when the context closes; Airflow's files stay in the folder given.
+Invariant: servers listen on free ports of 127.0.0.1 and stop when the context closes; Airflow's files stay in the
+folder given.
 """
 
 from __future__ import annotations
@@ -83,27 +84,37 @@ class Surroundings:
 
         return Store.at(UPath(f"s3://{self.s3.bucket}/{PREFIX}", **self.s3.storage_options))
 
-    def environment(self) -> dict[str, str]:
-        """The environment of Airflow's processes; nothing of another Airflow is inherited."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-        search = [str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        connections = {login: self._site(login) for login in self._logins}
-        connections["smtp_default"] = {
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """Every connection by its id, in the form ``airflow connections import`` reads."""
+        relay = {
             "conn_type": "smtp",
             "host": self.smtp.host,
             "port": self.smtp.port,
             "extra": {"disable_ssl": True, "disable_tls": True},
         }
+        store = json.loads(self.s3.airflow_connection())
+        return {"demo_s3": store, "smtp_default": relay} | {
+            login: self._site(login) for login in self._logins
+        }
+
+    def environment(self, *, with_connections: bool = True) -> dict[str, str]:
+        """The environment of Airflow's processes; nothing of another Airflow is inherited.
+
+        :param with_connections: give the connections here, where Airflow looks first and no page shows them.
+        """
+        connections = self.connections() if with_connections else {}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+        search = [str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
             **inherited,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "PYTHONPATH": os.pathsep.join(search),
             "NO_PROXY": "127.0.0.1,localhost",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__POP3_GATEWAY__BASE_PATH": self.base_path,
-            "AIRFLOW_CONN_DEMO_S3": self.s3.airflow_connection(),
-            **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections.items()},
+            **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(item) for name, item in connections.items()},
             **self._settings,
         }
 

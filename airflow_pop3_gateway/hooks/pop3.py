@@ -1,4 +1,4 @@
-"""The hook of the connection type ``pop3``: a Connection becomes a :class:`RemoteSite`, and a client that is logged in."""
+"""The hook of the connection type ``pop3``: a Connection becomes a site, and a client that is logged in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Pop3Hook(BaseHook):
             connection = self.get_connection(self.pop3_conn_id)
         except AirflowNotFoundException:
             raise ConfigurationError(
-                f"There is no connection {self.pop3_conn_id!r}; create it with type pop3.", field="pop3_conn_id"
+                f"There is no connection {self.pop3_conn_id!r}; create it with type pop3.",
+                field="pop3_conn_id",
             ) from None
         return site_from(connection)
 

@@ -72,11 +72,12 @@ class GatewaySmtpHook(SmtpHook):
             raise _refusal(error.recipients) from None
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             reply = (error.smtp_code, error.smtp_error)
-            raise _refusal({recipient: reply for recipient in recipients}) from None
+            raise _refusal(dict.fromkeys(recipients, reply)) from None
         except ValueError as error:
             self._disconnect()
             raise RelayRefused(
-                f"An address cannot be given to {self._place} (no SMTPUTF8 there, or a control character in it): {addresses!r}",
+                f"An address cannot be given to {self._place} (no SMTPUTF8 there, or a control character): "
+                f"{addresses!r}",
                 refused=dict.fromkeys(recipients, ""),
             ) from error
         except OSError as error:

@@ -27,7 +27,7 @@ class AcknowledgeOperator(SiteOperator):
     """
 
     template_fields: Sequence[str] = (*SiteOperator.template_fields, "classified", "smtp_conn_id")
-    template_fields_renderers = {"classified": "json"}  # noqa: RUF012
+    template_fields_renderers = {"classified": "json"}
     reference_field = "classified"
 
     def __init__(

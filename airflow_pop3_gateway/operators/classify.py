@@ -21,18 +21,18 @@ class ClassifyOperator(SiteOperator):
     """Decides for each stored mail what it is, extracts its files and writes one record for it.
 
     Run it again after any failure: nothing is extracted twice. Returns counts by TYPE and Application and where the
-    lines lie (:class:`~airflow_pop3_gateway.records.Classified`), with ``pop3_conn_id`` and ``base_path``; go on from there with
-    :func:`airflow_pop3_gateway.hooks.store.transfers_of`.
+    lines lie (:class:`~airflow_pop3_gateway.records.Classified`), with ``pop3_conn_id`` and ``base_path``; go on from
+    there with :func:`airflow_pop3_gateway.hooks.store.transfers_of`.
 
     :param retrieved: output of a :class:`RetrieveOperator` (templated, mappable); its site, base path and batches are
         used. Without it: ``pop3_conn_id``, and every batch of the site that waits.
     :param applications: Applications that have options of their own.
-    :param choose: names the Application of a mail, from a :class:`~airflow_pop3_gateway.operators.Choice`; ``None`` for the
-        site's default; raises :class:`~airflow_pop3_gateway.errors.MailRefused` to reject the mail.
+    :param choose: names the Application of a mail, from a :class:`~airflow_pop3_gateway.operators.Choice`; ``None``
+        for the site's default; raises :class:`~airflow_pop3_gateway.errors.MailRefused` to reject the mail.
     """
 
     template_fields: Sequence[str] = (*SiteOperator.template_fields, "retrieved")
-    template_fields_renderers = {"retrieved": "json"}  # noqa: RUF012
+    template_fields_renderers = {"retrieved": "json"}
     reference_field = "retrieved"
 
     def __init__(

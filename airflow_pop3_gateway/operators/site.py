@@ -1,7 +1,7 @@
 """What the operators have in common: they work on one site and one base path, and hand on a reference.
 
-Strategy: a reference is the result of a use case as JSON with ``pop3_conn_id`` and ``base_path`` added, so that a task that
-gets one needs nothing else; the same keys name the operators' arguments.
+Strategy: a reference is the result of a use case as JSON with ``pop3_conn_id`` and ``base_path`` added, so that a task
+that gets one needs nothing else; the same keys name the operators' arguments.
 
 Invariant: nothing is read or connected before ``execute``; wrong arguments are refused when the DAG is parsed.
 """

@@ -35,7 +35,9 @@ def test_every_dag_explains_itself_and_has_the_part_to_copy_marked(bag: DagBag, 
     source = file.read_text()
     mark = file.stem.removeprefix("pop3_")
     assert source.count(f"# [START {mark}]") == source.count(f"# [END {mark}]") == 1
-    assert all(task.retries for task in dag.tasks if task.task_type.endswith("Operator") and task.task_id != "sites")
+    assert all(
+        task.retries for task in dag.tasks if task.task_type.endswith("Operator") and task.task_id != "sites"
+    )
 
 
 def define(connection: Callable[..., str], server: Pop3Server, conn_id: str, **fields: Any) -> None:
@@ -59,7 +61,9 @@ def test_a_site_that_fails_does_not_keep_the_others_from_finishing(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    server = pop3_server({"first": [letters.message()], "locked": [letters.message()], "last": [letters.message(2)]})
+    server = pop3_server(
+        {"first": [letters.message()], "locked": [letters.message()], "last": [letters.message(2)]}
+    )
     for conn_id in ("first", "last"):
         define(connection, server, conn_id)
     define(connection, server, "locked", password="wrong")

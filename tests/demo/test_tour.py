@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_every_letter_has_its_expectation() -> None:
 def test_a_run_that_does_nothing_is_not_taken_for_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def pretend(self: Surroundings, *words: str, log: object) -> int:
+    def pretend(*_: object, **__: object) -> int:
         return 0
 
     monkeypatch.setattr(Surroundings, "airflow", pretend)
@@ -57,8 +58,8 @@ def test_a_run_that_does_nothing_is_not_taken_for_success(
 def test_the_end_of_airflows_log_is_shown_when_a_command_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(self: Surroundings, *words: str, log: object) -> int:
-        print("the reason", file=log)  # type: ignore[call-overload]
+    def fail(*_: object, log: TextIO) -> int:
+        print("the reason", file=log)
         return 1
 
     monkeypatch.setattr(Surroundings, "airflow", fail)

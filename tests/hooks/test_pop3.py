@@ -33,7 +33,8 @@ def define(connection: Define, server: FaultyPop3Server, password: str = "secret
     )
 
 
-def test_a_connection_becomes_a_client_that_is_logged_in(server: FaultyPop3Server) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_connection_becomes_a_client_that_is_logged_in() -> None:
     with Pop3Hook("orders").get_conn() as client:
         assert client.stat() == (2, 2 * len(LETTER))
 
@@ -52,6 +53,7 @@ def test_the_test_button_says_what_is_wrong_and_does_not_try_twice(
     worked, sentence = Pop3Hook("orders").test_connection()
     assert not worked
     assert sentence.startswith("AuthenticationFailed: ")
+    assert server.transcript.count("PASS ***") == 1
     assert "falsch" not in sentence
 
 

@@ -13,7 +13,7 @@ from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 __all__ = ["run_task"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def base_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The configured base path, a folder."""
     url = (tmp_path / "base").as_uri()

@@ -63,16 +63,14 @@ def test_a_mailbox_becomes_records_by_three_tasks_that_hand_on_references(
     assert not server.mailboxes["orders"].mails
 
 
-def test_a_second_run_does_nothing_twice(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+def test_a_second_run_does_nothing_twice(server: FaultyPop3Server, run_task: Run) -> None:
     fill(server, 2)
     chain(run_task)
     retrieved, classified, _ = chain(run_task)
     assert (retrieved["messages"], retrieved["batches"], classified["messages"]) == (0, [], 0)
 
 
-def test_the_log_tells_counts_and_not_one_line_a_mail(
-    server: FaultyPop3Server, base_path: str, run_task: Run
-) -> None:
+def test_the_log_tells_counts_and_not_one_line_a_mail(server: FaultyPop3Server, run_task: Run) -> None:
     fill(server, 50)
     outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
     lines = [line for line in outcome.log if line.startswith("orders: ")]
@@ -80,7 +78,7 @@ def test_the_log_tells_counts_and_not_one_line_a_mail(
     assert any("50 messages" in line and "50 deleted" in line for line in lines)
 
 
-def test_what_may_pass_is_retried(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+def test_what_may_pass_is_retried(server: FaultyPop3Server, run_task: Run) -> None:
     server.faults.add("in-use")
     outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders", retries=3))
     assert outcome.state == "up_for_retry"
@@ -88,7 +86,7 @@ def test_what_may_pass_is_retried(server: FaultyPop3Server, base_path: str, run_
 
 
 def test_a_wrong_password_fails_at_once_so_that_no_account_is_locked(
-    server: FaultyPop3Server, base_path: str, run_task: Run
+    server: FaultyPop3Server, run_task: Run
 ) -> None:
     server.faults.add("auth-fail")
     outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders", retries=3))
@@ -98,7 +96,7 @@ def test_a_wrong_password_fails_at_once_so_that_no_account_is_locked(
 
 
 def test_a_session_that_breaks_keeps_what_arrived_and_says_so(
-    server: FaultyPop3Server, base_path: str, run_task: Run
+    server: FaultyPop3Server, run_task: Run
 ) -> None:
     fill(server, 3)
     server.faults.add("quit-lost")
@@ -109,7 +107,7 @@ def test_a_session_that_breaks_keeps_what_arrived_and_says_so(
 
 
 def test_receipts_that_must_wait_fail_the_task_so_that_it_is_retried(
-    server: FaultyPop3Server, base_path: str, run_task: Run, connection: Callable[..., str]
+    server: FaultyPop3Server, run_task: Run, connection: Callable[..., str]
 ) -> None:
     connection("smtp_default", conn_type="smtp", host="127.0.0.1", port=1, extra={"disable_ssl": True})
     server.mailboxes["orders"].deliver(
@@ -124,7 +122,7 @@ def test_receipts_that_must_wait_fail_the_task_so_that_it_is_retried(
     assert isinstance(outcome.error, RelayUnavailable)
 
 
-def test_a_callable_chooses_the_application(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+def test_a_callable_chooses_the_application(server: FaultyPop3Server, run_task: Run) -> None:
     fill(server, 1)
 
     def choose(choice: Choice) -> str | None:
@@ -145,7 +143,7 @@ def test_a_callable_chooses_the_application(server: FaultyPop3Server, base_path:
 
 
 def test_old_raw_mails_leave_the_spool_when_they_are_classified(
-    server: FaultyPop3Server, base_path: str, run_task: Run
+    server: FaultyPop3Server, run_task: Run
 ) -> None:
     fill(server, 1)
     chain(run_task)
@@ -177,7 +175,7 @@ def test_wrong_arguments_are_refused_when_the_dag_is_parsed(make: Callable[[], A
         make()
 
 
-def test_something_else_than_a_reference_is_refused_at_run_time(base_path: str, run_task: Run) -> None:
+def test_something_else_than_a_reference_is_refused_at_run_time(run_task: Run) -> None:
     outcome = run_task(ClassifyOperator(task_id="classify", retrieved={"site": "orders"}))
     assert isinstance(outcome.error, AirflowFailException)
     assert "retrieved is not what a task of this package returned" in str(outcome.error)
