@@ -26,7 +26,7 @@ pop3_lock_session = yes
 pop3_no_flag_updates = yes
 passdb {{
   driver = passwd-file
-  args = scheme=PLAIN {folder}/users
+  args = scheme=PLAIN {folder}/users/%u
 }}
 userdb {{
   driver = static
@@ -39,6 +39,11 @@ service pop3-login {{
   inet_listener pop3s {{
     port = {tls_port}
     ssl = yes
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
   }}
 }}
 service stats {{
@@ -66,7 +71,7 @@ class Dovecot(Program, Maildirs):
         self.port, self.tls_port = free_ports(2)
         self._certificates = certificates
         self._users = self.folder / "users"
-        self._users.touch()
+        self._users.mkdir()
 
     def command(self) -> list[str]:
         file = self.folder / "dovecot.conf"
@@ -87,8 +92,7 @@ class Dovecot(Program, Maildirs):
 
     def add(self, login: str, *mails: bytes) -> str:
         """A new login with these mails; gives it back."""
-        with self._users.open("a") as users:
-            users.write(f"{login}:{self.password}\n")
+        (self._users / login).write_text(f"{login}:{self.password}\n")
         self.path_of(login)
         for mail in mails:
             self.deliver(login, mail)

@@ -14,9 +14,7 @@ from support.programs import MAIL, Maildirs, Program, free_ports, give
 from airflow_pop3_gateway.testing.certificates import Certificates
 
 DOMAIN = "box.example"
-SECRET = (
-    "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG."
-)
+SECRET = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG."
 """The password ``secret`` as crypt(3) makes it."""
 
 CONFIGURATION = """
