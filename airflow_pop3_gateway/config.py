@@ -155,7 +155,7 @@ class Address:
             port = rest[1:]
         elif text.count(":") == 1:
             host, _, port = text.partition(":")
-        if port and not port.isascii() or port and not port.isdigit():
+        if port and not (port.isascii() and port.isdigit()):
             raise ConfigurationError(f"address {text!r} has a port that is not a number.", field="alternates")
         return cls(host, int(port) if port else default_port)
 

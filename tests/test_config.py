@@ -32,9 +32,7 @@ def test_an_address_is_a_host_with_or_without_a_port(text: str, host: str, port:
     assert Address.parse(str(address), 1) == address
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a b", "host:x", "host:0", "host:65536", "[::1", "[::1]x", "host:１"]
-)
+@pytest.mark.parametrize("text", ["", "a b", "host:x", "host:0", "host:65536", "[::1", "[::1]x", "host:１"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         Address.parse(text, 995)

@@ -1,4 +1,7 @@
-"""An S3 server on this machine: moto, which knows conditional writes. It answers questions of correctness, not of speed."""
+"""An S3 server on this machine: moto, which knows conditional writes.
+
+It answers questions of correctness, not of speed.
+"""
 
 from __future__ import annotations
 

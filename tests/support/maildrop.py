@@ -1,4 +1,4 @@
-"""A maildrop on a server that can misbehave, and a store to empty it into; imported by tests as ``support.maildrop``."""
+"""A maildrop on a server that can misbehave, a store to empty it into, and small mails."""
 
 from __future__ import annotations
 
