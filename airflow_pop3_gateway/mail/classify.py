@@ -52,13 +52,6 @@ def _enclosed(part: Part) -> bool:
     return False
 
 
-def of_a_report(part: Part) -> bool:
-    """Whether a part of an enclosed mail says something about a mail of ours: a report in it, or what one returns."""
-    above = part.parent
-    returned = above is not None and above.kind == "message" and role_of(above) == "report"
-    return returned or within(part, "multipart/report")
-
-
 def _attached(part: Part) -> bool:
     return part.head.disposition.value == "attachment"
 

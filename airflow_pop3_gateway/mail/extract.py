@@ -24,7 +24,7 @@ from airflow_pop3_gateway.mail.classify import Role, Rule, Shape, role_of
 from airflow_pop3_gateway.mail.encodings import Decoder, Identity, decoder_for
 from airflow_pop3_gateway.mail.files import File, Files, FileSink, OpenFile
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.mail.mime import MimeParser, Part
+from airflow_pop3_gateway.mail.mime import FIRST_HEAD, MimeParser, Part
 from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
 from airflow_pop3_gateway.mail.text import MessageText
 from airflow_pop3_gateway.records import Defect, Leaf, LeafOutcome, Reason, StoredFile, TransferType
@@ -236,10 +236,16 @@ class _Extraction:
             self._start_text(account)
         elif role == "absent":
             self.shape.absent = self.shape.absent or part.content_type
-        elif role == "report" or (role == "enclosed" and classify.of_a_report(part)):
+        elif role == "report" or (role == "enclosed" and self._of_a_report(part)):
             self._start_report(account)
         elif part.content_type == "multipart/alternative" and part.parent is None:
             account.text = MessageText(part, self.policy.application, self.files)
+
+    def _of_a_report(self, part: Part) -> bool:
+        """Of an enclosed mail: what a report returns, or a report in it."""
+        above = part.parent
+        returned = above is not None and above.kind == "message" and self._open[above].role == "report"
+        return returned or classify.within(part, "multipart/report")
 
     def _start_report(self, account: _Account) -> None:
         part, parent = account.part, account.part.parent
@@ -248,7 +254,7 @@ class _Extraction:
         if part.content_type in classify.NOTIFICATIONS:
             self.shape.has_notification |= account.role == "report" or self.shape.from_system
         if parent is not None and parent.kind == "message":
-            block = b"".join(b"%b: %b\r\n" % item for item in part.head.fields)
+            block = b"".join(b"%b: %b\r\n" % (name, value.rstrip()) for name, value in part.head.fields)
             self.captured.append(Captured(parent.content_type, block, parent.path))
         elif part.kind == "leaf" and part.content_type in classify.CAPTURED:
             account.capture = bytearray()
@@ -463,31 +469,28 @@ def understand(
         for piece in _pieces(chunks, PIECE):
             if extraction.head is None and exceeded is None:
                 start.append(piece)
-            room = extraction.policy.limits.message_bytes - octets
             octets += len(piece)
             if exceeded is None:
-                exceeded = _fed(parser, piece, room)
+                exceeded = _fed(parser, piece)
+            if octets > (most := extraction.policy.limits.message_bytes) and exceeded is None:
+                exceeded = LimitExceeded("the mail has more octets", limit="message_bytes", value=most)
         if exceeded is None:
-            exceeded = _fed(parser, None, 0)
+            exceeded = _fed(parser, None)
         if extraction.head is None:
             block = start[0][:_FALLBACK_HEAD] if start else b""
-            extraction.begin(Head.from_bytes(block[: block.rfind(b"\n") + 1]))
+            extraction.begin(Head.from_bytes(block[: block.rfind(b"\n") + 1], FIRST_HEAD))
         return extraction.conclude(octets, exceeded)
     finally:
         extraction.discard()
 
 
-def _fed(parser: MimeParser, piece: bytes | None, room: int) -> LimitExceeded | None:
-    """Feed a piece, or the end; at most ``room`` octets. :returns: the bound that was passed."""
+def _fed(parser: MimeParser, piece: bytes | None) -> LimitExceeded | None:
+    """Feed a piece, or with ``None`` the end. :returns: the bound that was passed."""
     try:
         if piece is None:
             parser.close()
         else:
-            parser.feed(piece[:room])
-            if len(piece) > room:
-                raise LimitExceeded(
-                    "the mail has more octets than message_bytes allows", limit="message_bytes", value=room
-                )
+            parser.feed(piece)
     except LimitExceeded as exceeded:
         return exceeded
     return None
