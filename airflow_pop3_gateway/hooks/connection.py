@@ -35,7 +35,9 @@ class ConnectionLike(Protocol):
     extra: str | None
 
     @property
-    def extra_dejson(self) -> dict[str, Any]: ...
+    def extra_dejson(self) -> dict[str, Any]:
+        """Its options, read from JSON."""
+        ...
 
 
 def site_from(connection: ConnectionLike) -> RemoteSite:

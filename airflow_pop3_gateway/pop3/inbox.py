@@ -141,7 +141,11 @@ class Line:
         self.challenges = challenges
         self.challenge: bytes | None = None
         self.status = Status(False, "")
-        self.answer = ""
+        self._shown = ""
+
+    @property
+    def answer(self) -> str:
+        return self._shown
 
     def feed(self, inbox: Inbox) -> bool:
         line = inbox.line()
@@ -149,10 +153,10 @@ class Line:
             return False
         if self.challenges and line[:1] == b"+" and line[:3].upper() != b"+OK":
             self.challenge = line[1:].strip()
-            self.answer = "+ ***"
+            self._shown = "+ ***"
         else:
             self.status = parse_status(line)
-            self.answer = readable(line)
+            self._shown = readable(line)
         return True
 
 
@@ -167,6 +171,7 @@ class Lines:
 
     @property
     def answer(self) -> str:
+        """What the log says of it: counts, never content."""
         return f"{self._answered} replies, {len(self.refused)} refused"
 
     def feed(self, inbox: Inbox) -> bool:
