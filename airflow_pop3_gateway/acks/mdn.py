@@ -9,7 +9,7 @@ original mail contained; an MDN is never asked for by what could be a loop (:fun
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from airflow_pop3_gateway.acks.fields import (
     value_of,
 )
 from airflow_pop3_gateway.mail.headers import Head, message_id_of
-from airflow_pop3_gateway.mail.words import addresses_of
+from airflow_pop3_gateway.mail.words import addresses_of, printable
 from airflow_pop3_gateway.records import Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/disposition-notification", "message/global-disposition-notification")
@@ -40,6 +40,7 @@ _DISPOSITION = re.compile(r"(?:.*;)?\s*([a-z]+)\s*(?:/(.*))?\Z", re.DOTALL)
 _POSITIVE = ("displayed", "processed", "dispatched")
 _NEGATIVE = ("failed", "deleted")
 _RETURNED_OCTETS = 1 << 16
+_LONGEST = 500  # characters of one value of the original that we repeat in a line of ours
 _WORDS = {
     ("processed", ""): "was received and processed",
     ("processed", "warning"): "was received and processed, with a warning",
@@ -158,15 +159,14 @@ def build(
     """
     mode = "manual-action/MDN-sent-manually" if by_a_person else "automatic-action/MDN-sent-automatically"
     boundary = f"=_mdn_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
-    original_id = original.message_id if original.message_id.isascii() else ""
+    original_id = original.message_id
+    if not original_id.isascii() or len(original_id) > _LONGEST:
+        original_id = ""  # what cannot stand in a line of ours cannot be answered by name
     words = _WORDS.get((disposition, modifier), f"has the disposition: {disposition}")
-    text = [
-        f"The message sent to {final_recipient}",
-        f"  Subject: {original.subject}",
-        f"  Date: {original.text('date')}",
-    ]
-    text += [f"  Message-ID: {original_id}"] if original_id else []
-    text += [words + ".", *(["", explanation] if explanation else [])]
+    text = [f"Your message to {_address(final_recipient)} {words}.", ""]
+    text += [f"Subject: {original.subject[:_LONGEST]}", f"Date: {original.text('date')}"]
+    text += [f"Message-ID: {original_id}"] if original_id else []
+    text += ["", *explanation.splitlines()] if explanation else []
     lines = [
         f"From: {_address(from_)}",
         f"To: {_address(to)}",
@@ -180,10 +180,7 @@ def build(
         f' boundary="{boundary}"',
         "",
         f"--{boundary}",
-        "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: base64",
-        "",
-        *_base64_lines("\r\n".join(text) + "\r\n"),
+        *_text_part(text),
         f"--{boundary}",
         "Content-Type: message/disposition-notification",
         "",
@@ -215,19 +212,23 @@ def _address(address: str) -> str:
 
 def _folded(name: str, text: str) -> str:
     """An unstructured field, encoded where it is not ASCII (RFC 2047) and folded."""
-    clean = " ".join(text.split())[:_RETURNED_OCTETS]
+    clean = " ".join(printable(text).split())[:_LONGEST]
     charset = "us-ascii" if clean.isascii() else "utf-8"
     return f"{name}: " + Header(clean, charset, header_name=name, maxlinelen=76).encode(linesep="\r\n")
 
 
-def _base64_lines(text: str) -> list[str]:
-    encoded = base64.b64encode(text.encode("utf-8", "replace")).decode()
-    return [encoded[at : at + 76] for at in range(0, len(encoded), 76)]
+def _text_part(lines: Sequence[str]) -> list[str]:
+    """The part for people: as it is where it is short ASCII lines, else quoted-printable."""
+    if all(line.isascii() and len(line) < 998 for line in lines):
+        return ["Content-Type: text/plain; charset=us-ascii", "", *lines]
+    quoted = binascii.b2a_qp("\r\n".join(lines).encode("utf-8", "replace"), istext=True).decode("ascii")
+    header = ["Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable", ""]
+    return [*header, *quoted.split("\r\n")]
 
 
 def _original_recipient(original: Head) -> list[str]:
     given = original.text("original-recipient")
-    return [f"Original-Recipient: {_ascii(given)}"] if given and len(given) < 900 else []
+    return [f"Original-Recipient: {_ascii(given)}"] if given and len(given) <= _LONGEST else []
 
 
 def _returned(original: Head) -> list[str]:
@@ -236,7 +237,7 @@ def _returned(original: Head) -> list[str]:
     octets = 0
     for name, value in original.fields:
         field = (name.title() + b": " + value.rstrip()).decode("latin-1").encode("ascii", "replace").decode()
-        folded = [line for line in re.split(r"\r?\n|\r", field) if line.strip()]
+        folded = [line.replace("\r", " ") for line in re.split(r"\r?\n", field) if line.strip()]
         octets += len(field)
         if octets > _RETURNED_OCTETS:
             break
