@@ -29,6 +29,7 @@ from airflow_pop3_gateway.gateway.deposit import Chooser, Deposit, site_applicat
 from airflow_pop3_gateway.gateway.retrieve import Progress, no_progress
 from airflow_pop3_gateway.records import Classified, ManifestEntry, TransferRecord
 from airflow_pop3_gateway.store import Store, layout
+from airflow_pop3_gateway.store.batches import BatchReader
 from airflow_pop3_gateway.store.ledger import waiting_batches
 from airflow_pop3_gateway.store.spool import read_manifest
 from airflow_pop3_gateway.store.transfers import TransferLines, read_lines
@@ -78,10 +79,15 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
             f"{deposit.site.name}: batch {batch} has no manifest; take batch names from a retrieve result.",
             batch=batch,
         )
+    reader = BatchReader(deposit.store, manifest)
+
+    def file(entry: ManifestEntry) -> TransferRecord:
+        return deposit.file(entry, lambda: reader.mail(entry))
+
     lines = TransferLines(deposit.store, deposit.site.name, batch)
     octets = 0
     try:
-        for count, record in enumerate(_in_order(deposit.file, manifest), 1):
+        for count, record in enumerate(_in_order(file, manifest), 1):
             lines.add(record.summary())
             octets += record.raw.length
             on_progress(count, octets, len(manifest))

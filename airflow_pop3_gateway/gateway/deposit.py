@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_pop3_gateway.acks import parse_report
@@ -34,7 +34,6 @@ from airflow_pop3_gateway.records import (
     digest_key,
 )
 from airflow_pop3_gateway.store import Store, Writer, layout, outbox
-from airflow_pop3_gateway.store.spool import open_mail
 from airflow_pop3_gateway.store.transfers import create_record
 
 log = logging.getLogger(__name__)
@@ -58,6 +57,7 @@ class Choice:
     head: Head
 
 
+Octets = Callable[[], Iterator[bytes]]
 Chooser = Callable[[Choice], str | None]
 """Names the Application; ``None`` for the site's default; raises MailRefused to reject the mail."""
 
@@ -76,19 +76,21 @@ class Deposit:
     choose: Chooser = site_application
     applications: Mapping[str, Application] = dataclasses.field(default_factory=dict)
 
-    def file(self, entry: ManifestEntry) -> TransferRecord:
+    def file(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
         """Understand a mail and write down what it is.
 
+        :param octets: gives the exact octets of the mail, each time it is called.
         :returns: the record, of now or of the run that wrote it first.
         :raises StoreError: when the store fails or the octets are not those that were retrieved.
         """
-        return _Mail(self, entry).file()
+        return _Mail(self, entry, octets).file()
 
 
 class _Mail:
     """One mail on its way; the state that the callbacks of :func:`understand` share."""
 
-    def __init__(self, deposit: Deposit, entry: ManifestEntry) -> None:
+    def __init__(self, deposit: Deposit, entry: ManifestEntry, octets: Octets) -> None:
+        self._octets = octets
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
         self._head = Head.from_bytes(b"")
         self._application = deposit.applications.get(
@@ -121,7 +123,7 @@ class _Mail:
     def _understand(self) -> tuple[Understanding | None, Rejected | None]:
         understanding: Understanding | None = None
         try:
-            understanding = understand(open_mail(self._store, self._entry), self._policy, self._open_file)
+            understanding = understand(self._octets(), self._policy, self._open_file)
             reason = understanding.rejected
         except StoreError:
             raise
@@ -190,7 +192,7 @@ class _Mail:
         key = self._key(name)
         writer = _Repeatable(self._store.create(key))
         try:
-            for chunk in open_mail(self._store, self._entry):
+            for chunk in self._octets():
                 writer.write(chunk)
             writer.commit()
         finally:
