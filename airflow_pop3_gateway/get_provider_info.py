@@ -111,8 +111,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "error_mail_disposal": _field(
         "Mails that cannot be understood",
         "string",
-        "recover: keep the whole mail as RECOVER. leave: record the error and leave the mail on the server. "
-        "delete: record the error and delete the mail.",
+        "recover: keep the whole mail as RECOVER. delete: record the error, no file. leave: record the error and leave "
+        "the mail on the server; the good mails are then deleted one session later.",
         enum=["leave", "delete", "recover"],
         default="recover",
     ),
@@ -127,7 +127,9 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "SMTP connection", "string", "Connection of type smtp that receipts leave by.", default="smtp_default"
     ),
     "mail_address": _field(
-        "Our address", "string", "The mailbox receipts are given for; default: the mail's own recipient."
+        "Our address",
+        "string",
+        "What receipts are given for; default: the login where it is an address, else To.",
     ),
     "host_name": _field(
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."

@@ -53,6 +53,7 @@ def define(connection: Callable[..., str], server: Pop3Server, conn_id: str, **f
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("database")
 def test_a_site_that_fails_does_not_keep_the_others_from_finishing(
     bag: DagBag,

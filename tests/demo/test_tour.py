@@ -25,6 +25,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_tour_ends_well_and_the_readme_shows_what_it_prints() -> None:
     """Forty seconds: Airflow makes a database and runs the sample DAG twice."""
     program = [sys.executable, "-m", "airflow_pop3_gateway", "demo"]
