@@ -34,8 +34,8 @@ def examine(chunks: Iterable[bytes], policy: Policy) -> dict[str, Any]:
 
     :param chunks: its octets in pieces of any size.
     :returns: JSON-plain: ``type``, ``file_name``, ``rule``, ``rejected``, ``xfer_ident``, ``from``, ``to``,
-        ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``, ``sha256``), ``report``,
-        ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
+        ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``, ``sha256``),
+        ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
     """
 
     def choose(head: Head) -> Policy:

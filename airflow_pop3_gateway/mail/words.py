@@ -252,7 +252,7 @@ def date_of(raw: bytes) -> str | None:
     try:
         if match is not None:
             day, month, year, hour, minute, second, sign, hours, minutes = match.groups()
-            stamp = datetime(
+            stamp = datetime(  # noqa: DTZ001 - without a zone until it is UTC
                 int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), min(59, int(second or 0))
             )
             if sign:
@@ -262,7 +262,8 @@ def date_of(raw: bytes) -> str | None:
             fields = parsedate_tz(" ".join(decode_octets(raw[:_LONGEST_DATE]).split()))
             if fields is None:
                 return None
-            stamp = datetime(*fields[:5], min(59, fields[5])) - timedelta(seconds=fields[9] or 0)
+            stamp = datetime(*fields[:5], min(59, fields[5]))  # noqa: DTZ001
+            stamp -= timedelta(seconds=fields[9] or 0)
     except (ValueError, TypeError, LookupError, OverflowError):
         return None
     return f"{stamp.isoformat()}Z"

@@ -1,7 +1,8 @@
 """A wire and, once it is asked for, the TLS around it: what both drivers move octets for, and what they say of it.
 
 Strategy: a driver knows three things: :meth:`Link.space` to receive into, :meth:`Link.received`, and
-:meth:`Link.outgoing` to send from. Invariant: from :meth:`Link.start_tls` on, nothing of the wire's passes before the handshake is complete.
+:meth:`Link.outgoing` to send from. Invariant: from :meth:`Link.start_tls` on, nothing of the wire's passes before the
+handshake is complete.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Link:
         return self.tls is not None and self.tls.complete
 
     def start_tls(self, context: ssl.SSLContext, hostname: str, fingerprint: str) -> None:
-        """From now on everything is TLS, also what was received and not read: said in the clear, it fails the handshake.
-        The client speaks first: :meth:`outgoing` has its hello."""
+        """From now on everything is TLS, also what was received and not read: said in the clear, it fails the
+        handshake. The client speaks first: :meth:`outgoing` has its hello."""
         inbox = self.wire.inbox
         self.tls = TlsLayer(context, hostname, fingerprint)
         self.tls.feed(inbox.view[inbox.start : inbox.end])

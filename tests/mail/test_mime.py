@@ -227,7 +227,7 @@ def test_dirt(what: str, mail: bytes, expected: list[tuple[str, bytes]]) -> None
 
 
 def test_a_line_of_ten_million_octets_is_data() -> None:
-    [(path, octets)] = leaves(b"Subject: x\r\n\r\n" + b"x" * 10_000_000)
+    [(_, octets)] = leaves(b"Subject: x\r\n\r\n" + b"x" * 10_000_000)
     assert len(octets) == 10_000_000
 
 
