@@ -104,7 +104,8 @@ class Understanding:
         return tuple(
             leaf
             for leaf in self.leaves
-            if leaf.name or leaf.disposition == "attachment" or leaf.why == "attachment"
+            if (leaf.name or leaf.disposition == "attachment" or leaf.why == "attachment")
+            and leaf.why not in ("notification", "content-elsewhere")
         )
 
 

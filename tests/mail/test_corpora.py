@@ -1,0 +1,181 @@
+"""Agreement with independent labels on real mail; each difference is named with why we differ.
+
+The collections lie beside the checkout (``../shared/corpora``) and are no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_pop3_gateway.acks import parse_report
+from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
+from airflow_pop3_gateway.records import Report
+
+CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+
+pytestmark = pytest.mark.skipif(
+    not (CORPORA / "LABELS.jsonl").exists(), reason=f"the mail collections are not at {CORPORA}"
+)
+
+BROKEN_HEADER = "stalwartlabs-mail-parser/eml_malformed_019.eml"
+"""Begins with an empty-named field line; the label stops reading there, the header goes on."""
+CONTENT_TYPES = {
+    BROKEN_HEADER,
+    "jhillyerd-enmime/parts_ctype-invalid-characters.raw.eml",  # text/plain> means text/plain
+    "stalwartlabs-mail-parser/eml_malformed_017.eml",  # the semicolon before boundary= is missing
+}
+LOST_BY_BOTH_PARSERS = {
+    "SpamScope-mail-parser/mails_mail_malformed_1.eml",  # an inner multipart uses the boundary of the outer
+    "stalwartlabs-mail-parser/eml_malformed_017.eml",
+}
+RECIPIENTS = {
+    "mikel-mail/fixtures_emails_multipart_report_emails_multipart_report_multiple_status.eml",  # missed by the label
+    "sisimai-set-of-emails/bsd_lhost-bigfoot-02.eml",  # angle brackets
+    "sisimai-set-of-emails/err_make-test-11.eml",  # angle brackets
+    "sisimai-set-of-emails/bsd_lhost-sendmail-25.eml",  # encoded words around an internationalised address
+    "sisimai-set-of-emails/bsd_lhost-sendmail-41.eml",  # escapes of RFC 6533
+}
+
+
+class Nowhere:
+    """Files that nobody keeps."""
+
+    def __init__(self, name: str, content_type: str) -> None:
+        self.name = name
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def commit(self) -> str:
+        return self.name
+
+    def discard(self) -> None:
+        pass
+
+
+class Pair:
+    """A label and what we say."""
+
+    def __init__(self, label: dict[str, Any]) -> None:
+        self.label = label
+        self.file: str = label["file"]
+        self.mail = (CORPORA / self.file).read_bytes()
+        self.ours = self._understand(Policy(multiple_attachments="extract"))
+        self.strict = self._understand(Policy())
+        self.report: Report | None = parse_report(self.ours.captured)
+
+    def _understand(self, policy: Policy) -> Understanding:
+        return understand([self.mail], lambda head: policy, Nowhere)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    lines = (CORPORA / "LABELS.jsonl").read_text().splitlines()
+    return [Pair(label) for label in map(json.loads, lines) if label["labelled"]]
+
+
+def differing(pairs: list[Pair], same: Any) -> set[str]:
+    return {pair.file for pair in pairs if not same(pair)}
+
+
+def test_content_types_agree(pairs: list[Pair]) -> None:
+    assert (
+        differing(pairs, lambda pair: pair.ours.head.content_type.value == pair.label["content_type"])
+        == CONTENT_TYPES
+    )
+
+
+def test_message_ids_agree(pairs: list[Pair]) -> None:
+    different = differing(
+        pairs, lambda pair: pair.ours.head.message_id == (pair.label["message_id"] or "").strip()
+    )
+    assert different == {BROKEN_HEADER}
+
+
+def test_every_labelled_attachment_is_found_with_the_same_octets(pairs: list[Pair]) -> None:
+    def found(pair: Pair) -> bool:
+        digests = [leaf.sha256 for leaf in pair.ours.attachments]
+        return all(attachment["sha256"] in digests for attachment in pair.label["attachments"])
+
+    assert differing(pairs, found) == set()
+
+
+def test_attachments_agree_where_two_parsers_agree(pairs: list[Pair]) -> None:
+    agreed = [pair for pair in pairs if pair.label["attachments_agreed"]]
+
+    def same(pair: Pair) -> bool:
+        labelled = sorted(attachment["sha256"] for attachment in pair.label["attachments"])
+        return sorted(leaf.sha256 for leaf in pair.ours.attachments) == labelled
+
+    assert len(agreed) == 427
+    assert differing(agreed, same) == LOST_BY_BOTH_PARSERS
+
+
+def test_attachments_beyond_the_labels_are_unnamed_files_and_enclosed_mails(pairs: list[Pair]) -> None:
+    def more(pair: Pair) -> Iterator[str]:
+        labelled = [attachment["sha256"] for attachment in pair.label["attachments"]]
+        for leaf in pair.ours.attachments:
+            if leaf.sha256 in labelled:
+                labelled.remove(leaf.sha256)
+            elif leaf.content_type != "message/rfc822" and (leaf.name or leaf.disposition == "attachment"):
+                yield leaf.path
+
+    unexpected = {pair.file for pair in pairs if list(more(pair))}
+    assert unexpected == LOST_BY_BOTH_PARSERS
+    same_number = sum(len(pair.ours.attachments) == len(pair.label["attachments"]) for pair in pairs)
+    assert same_number >= 686
+
+
+def test_reports_agree_in_kind(pairs: list[Pair]) -> None:
+    def same(pair: Pair) -> bool:
+        labelled = pair.label["report"]
+        return (pair.report.kind if pair.report else None) == (labelled["kind"] if labelled else None)
+
+    assert differing(pairs, same) == set()
+    assert all(pair.ours.type == "EERP" for pair in pairs if pair.label["report"])
+
+
+def test_reports_agree_in_recipients_actions_and_states(pairs: list[Pair]) -> None:
+    def same(pair: Pair) -> bool:
+        if not (pair.report and pair.label["report"]):
+            return True
+        labelled = [
+            (
+                one.get("Action", "").lower(),
+                one.get("Status", ""),
+                one.get("Final-Recipient", "").partition(";")[2].strip(),
+            )
+            for one in pair.label["report"]["recipients"]
+        ]
+        return [(one.action, one.status, one.final_recipient) for one in pair.report.recipients] == labelled
+
+    assert differing(pairs, same) == RECIPIENTS
+
+
+def test_the_table_of_the_gateway_holds_on_real_mail(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        ours, kind = pair.strict, pair.strict.head.content_type.value
+        attached = [leaf for leaf in ours.leaves if leaf.why == "attachment"]
+        if kind == "multipart/report":
+            assert ours.type == "EERP", pair.file
+        elif ours.type == "EERP":
+            assert ours.rule == "multipart-notification", pair.file
+        elif kind.startswith("multipart/") and ours.rejected is None and len(attached) == 1:
+            assert (ours.type, ours.file_name) == ("XFER", ours.files[0].name), pair.file
+        elif (kind.startswith("text/") and not attached) or (
+            kind == "multipart/alternative" and not attached and ours.rejected is None
+        ):
+            assert (ours.type, ours.file_name) == ("MSG", "MAIL"), pair.file
+        elif not kind.startswith(("multipart/", "text/")):
+            assert (ours.type, ours.file_name) == ("XFER", "RECOVER"), pair.file
+
+
+def test_no_octet_of_a_leaf_is_invented(pairs: list[Pair]) -> None:
+    for pair in pairs:
+        outermost = [leaf for leaf in pair.ours.leaves if leaf.why != "within-enclosed-mail"]
+        assert sum(leaf.octets for leaf in outermost) <= pair.ours.octets == len(pair.mail), pair.file
