@@ -40,7 +40,7 @@ class AcknowledgeOperator(SiteOperator):
         super().__init__(**kwargs)
         self.classified = classified
         self.smtp_conn_id = smtp_conn_id
-        self._refuse_two_places()
+        refuse_unless(self, "classified", classified, Mapping, "the output of the task before")
         refuse_unless(self, "smtp_conn_id", smtp_conn_id, str, "the id of a connection of type smtp")
 
     def work(self, site: RemoteSite, store: Store) -> Acknowledged:

@@ -12,7 +12,7 @@ from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.deposit import Chooser, site_application
 from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
-from airflow_pop3_gateway.operators.site import SiteOperator
+from airflow_pop3_gateway.operators.site import SiteOperator, refuse_unless
 from airflow_pop3_gateway.records import Classified
 from airflow_pop3_gateway.store import Store
 
@@ -47,7 +47,7 @@ class ClassifyOperator(SiteOperator):
         self.retrieved = retrieved
         self.applications = tuple(applications)
         self.choose = choose
-        self._refuse_two_places()
+        refuse_unless(self, "retrieved", retrieved, Mapping, "the output of the task before")
         if not callable(choose):
             raise ConfigurationError(f"Task {self.task_id!r}: choose must be callable.", field="choose")
         if not all(isinstance(application, Application) for application in self.applications):

@@ -64,31 +64,32 @@ class SiteOperator(BaseOperator):
         raise NotImplementedError
 
     def reference(self) -> Mapping[str, Any] | None:
-        """What the task before returned. :raises ConfigurationError: when it is something else."""
+        """What the task before returned.
+
+        :raises ConfigurationError: when it is something else, or of another place than the arguments say.
+        """
         name = self.reference_field
         value = getattr(self, name) if name else None
-        if value is None or (isinstance(value, Mapping) and {"pop3_conn_id", "base_path"} <= value.keys()):
-            return value
-        raise ConfigurationError(
-            f"{name} is not what a task of this package returned: {value!r:.200}", field=str(name)
-        )
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or not {"pop3_conn_id", "base_path"} <= value.keys():
+            raise ConfigurationError(
+                f"{name} is not what a task of this package returned: {value!r:.200}", field=str(name)
+            )
+        for place in ("pop3_conn_id", "base_path"):
+            if getattr(self, place) not in (None, value[place]):
+                raise ConfigurationError(
+                    f"{name} is of {place} {value[place]!r}, the task's argument says {getattr(self, place)!r}; leave "
+                    "the argument out.",
+                    field=place,
+                )
+        return value
 
     def _place(self) -> tuple[str, str]:
         if (reference := self.reference()) is not None:
             return str(reference["pop3_conn_id"]), str(reference["base_path"])
         base_path = None if self.base_path is None else str(self.base_path)
         return str(self.pop3_conn_id or Pop3Hook.default_conn_name), base_path_in_force(base_path)
-
-    def _refuse_two_places(self) -> None:
-        """A reference says which site and base path; saying it again could contradict it."""
-        name = self.reference_field
-        assert name is not None
-        refuse_unless(self, name, getattr(self, name), Mapping, "the output of the task before")
-        if getattr(self, name) is not None and (self.pop3_conn_id is not None or self.base_path is not None):
-            raise ConfigurationError(
-                f"Task {self.task_id!r}: {name} brings pop3_conn_id and base_path with it; give either.",
-                field=name,
-            )
 
 
 def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from airflow_pop3_gateway.errors import AuthenticationFailed, ConfigurationError
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+from airflow_pop3_gateway.testing.pop3_server import Pop3Server
 
 LETTER = b"Subject: hello\r\n\r\nhello\r\n"
 Define = Callable[..., str]
@@ -64,6 +65,28 @@ def test_the_test_button_names_a_field_that_makes_no_sense(
     worked, sentence = Pop3Hook("orders").test_connection()
     assert not worked
     assert "retention" in sentence and "delete, keep" in sentence
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_encrypted_connections_work_with_the_servers_authority_and_not_without(
+    pop3_server: Callable[..., Pop3Server], connection: Define, security: str
+) -> None:
+    server = pop3_server({"orders": [LETTER]}, security=security)
+    fields = {
+        "conn_type": "pop3",
+        "host": "localhost",
+        "port": server.port,
+        "login": "orders",
+        "password": "secret",
+    }
+    connection("orders", **fields, extra={"security": security, "ca_file": server.ca_file})
+    worked, sentence = Pop3Hook("orders").test_connection()
+    assert worked, sentence
+    assert "TLSv1.3" in sentence
+    connection("orders", **fields, extra={"security": security})
+    worked, sentence = Pop3Hook("orders").test_connection()
+    assert not worked
+    assert sentence.startswith("TlsFailed: ")
 
 
 def test_a_refused_login_is_our_typed_error(server: FaultyPop3Server, connection: Define) -> None:

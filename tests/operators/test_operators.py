@@ -163,7 +163,6 @@ def test_every_template_field_is_an_argument(operator: type[SiteOperator]) -> No
         (lambda: RetrieveOperator(task_id="t", pop3_conn_id=7), "pop3_conn_id must be"),  # type: ignore[arg-type]
         (lambda: RetrieveOperator(task_id="t", base_path=["x"]), "base_path must be"),  # type: ignore[arg-type]
         (lambda: ClassifyOperator(task_id="t", retrieved="{{ x }}"), "retrieved must be"),  # type: ignore[arg-type]
-        (lambda: ClassifyOperator(task_id="t", retrieved={}, pop3_conn_id="a"), "give either"),
         (lambda: ClassifyOperator(task_id="t", choose="EDI"), "choose must be callable"),  # type: ignore[arg-type]
         (lambda: ClassifyOperator(task_id="t", applications=["EDI"]), "Application"),  # type: ignore[list-item]
         (lambda: AcknowledgeOperator(task_id="t", smtp_conn_id=1), "smtp_conn_id must be"),  # type: ignore[arg-type]
@@ -173,6 +172,25 @@ def test_every_template_field_is_an_argument(operator: type[SiteOperator]) -> No
 def test_wrong_arguments_are_refused_when_the_dag_is_parsed(make: Callable[[], Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         make()
+
+
+def test_a_reference_of_another_place_than_the_arguments_is_refused(base_path: str, run_task: Run) -> None:
+    retrieved = {"site": "orders", "batches": [], "pop3_conn_id": "orders", "base_path": base_path}
+    for place in ({"pop3_conn_id": "invoices"}, {"base_path": "file:///elsewhere"}):
+        outcome = run_task(ClassifyOperator(task_id="classify", retrieved=retrieved, **place))
+        assert isinstance(outcome.error, AirflowFailException)
+        assert "leave the argument out" in str(outcome.error)
+
+
+@pytest.mark.usefixtures("server")
+def test_arguments_that_come_from_default_args_agree_with_the_reference(
+    base_path: str, run_task: Run
+) -> None:
+    retrieved = {"site": "orders", "batches": [], "pop3_conn_id": "orders", "base_path": base_path}
+    with DAG("mail", schedule=None, default_args={"pop3_conn_id": "orders", "base_path": base_path}):
+        task = ClassifyOperator(task_id="classify", retrieved=retrieved)
+    assert task.pop3_conn_id == "orders"
+    assert run_task(task).state == "success"
 
 
 def test_something_else_than_a_reference_is_refused_at_run_time(run_task: Run) -> None:
