@@ -5,6 +5,7 @@ Invariant: verification works as in real life; a client trusts these servers onl
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import ssl
 import tempfile
@@ -33,6 +34,12 @@ class Certificates:
         server.private_key_pem.write_to_path(self.key_file)
         for pem in server.cert_chain_pems:
             pem.write_to_path(self.chain_file, append=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the server's certificate, hexadecimal: what a client pins."""
+        pem = Path(self.chain_file).read_text(encoding="ascii")
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
     def server_context(self) -> ssl.SSLContext:
         """What a server of the standard library or of asyncio takes."""

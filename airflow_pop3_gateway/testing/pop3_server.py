@@ -63,7 +63,7 @@ def _reactor() -> Any:
 class Pop3Server:
     """Listens on a port of 127.0.0.1 while its context is open; every login has the same password.
 
-    :param maildrops: login → mails, in the order they came; a maildrop can be added by :meth:`deliver`.
+    :param maildrops: login → mails, in the order they came.
     :param security: ``plain``; ``starttls``: STLS is offered, and a login in the clear refused; ``tls``: TLS from
         the first octet.
     :param certificates: for TLS; own ones by default. :param port: 0 takes a free one.
@@ -88,9 +88,7 @@ class Pop3Server:
         self._certificates = certificates or (None if security == "plain" else Certificates())
         self._maildrops: dict[str, _Maildrop] = {}
         for login, mails in maildrops.items():
-            self._maildrop(login)
-            for mail in mails:
-                self.deliver(login, mail)
+            self.add(login, *mails)
         self._factory = _Factory(self)
         self._listener: Any = None
 
@@ -99,16 +97,20 @@ class Pop3Server:
         """The authority of its certificate; ``""`` without TLS."""
         return self._certificates.ca_file if self._certificates else ""
 
+    def add(self, login: str, *mails: bytes) -> str:
+        """A maildrop with these mails. :returns: its login."""
+        self._maildrops.setdefault(login, _Maildrop())
+        for mail in mails:
+            self.deliver(login, mail)
+        return login
+
     def deliver(self, login: str, mail: bytes) -> str:
         """Put a mail in; a session that is open does not see it. :returns: its UIDL."""
-        return self._maildrop(login).deliver(mail)
+        return self._maildrops[login].deliver(mail)
 
     def mails(self, login: str) -> list[bytes]:
         """What is left in a maildrop, oldest first."""
-        return list(self._maildrop(login).mails.values())
-
-    def _maildrop(self, login: str) -> _Maildrop:
-        return self._maildrops.setdefault(login, _Maildrop())
+        return list(self._maildrops[login].mails.values())
 
     def __enter__(self) -> Pop3Server:
         threads.blockingCallFromThread(_reactor(), self._listen)
@@ -137,7 +139,7 @@ class Pop3Server:
         return DefaultOpenSSLContextFactory(self._certificates.key_file, self._certificates.chain_file)
 
     def _log_in(self, login: bytes) -> _Session:
-        maildrop = self._maildrop(login.decode())
+        maildrop = self._maildrops[login.decode()]
         if not maildrop.lock.acquire(blocking=False):
             raise UnauthorizedLogin("[IN-USE] another session has this maildrop")
         return _Session(maildrop)
@@ -225,7 +227,9 @@ class _Passwords(checkers.InMemoryUsernamePasswordDatabaseDontUse):
         self._server = server
 
     def requestAvatarId(self, given: Any) -> Any:
-        self.users = {login.encode(): self._server.password.encode() for login in self._server._maildrops}
+        self.users = {
+            login.encode(): self._server.password.encode() for login in list(self._server._maildrops)
+        }
         return super().requestAvatarId(given)
 
 

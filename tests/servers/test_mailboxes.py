@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from support.dovecot import Dovecot
 from support.mailutils import Mailutils
+from support.served import new_name
 
 from airflow_pop3_gateway.testing import letters
 from airflow_pop3_gateway.testing.certificates import Certificates
 
 Server = Dovecot | Mailutils
 LogIn = Callable[[str], AbstractContextManager[poplib.POP3]]
-NewName = Callable[[], str]
 FIRST, SECOND = letters.message(1), letters.file_attached(2)
 
 
@@ -50,7 +50,7 @@ def log_in(request: pytest.FixtureRequest, server: Server, certificates: Certifi
     return open_session
 
 
-def test_a_mailbox_is_listed_read_and_emptied(server: Server, log_in: LogIn, new_name: NewName) -> None:
+def test_a_mailbox_is_listed_read_and_emptied(server: Server, log_in: LogIn) -> None:
     login = server.add(new_name(), FIRST, SECOND)
 
     with log_in(login) as client:
@@ -65,9 +65,7 @@ def test_a_mailbox_is_listed_read_and_emptied(server: Server, log_in: LogIn, new
         assert len(client.uidl()[1]) == 1
 
 
-def test_what_is_delivered_later_is_listed_after_what_was_there(
-    server: Server, log_in: LogIn, new_name: NewName
-) -> None:
+def test_what_is_delivered_later_is_listed_after_what_was_there(server: Server, log_in: LogIn) -> None:
     login = server.add(new_name(), FIRST)
     with log_in(login) as client:
         before = client.uidl()[1][0].split()[1]

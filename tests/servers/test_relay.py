@@ -11,6 +11,7 @@ import pytest
 from support.dovecot import Dovecot
 from support.postfix import OURS, THEIRS, Postfix
 from support.programs import until
+from support.served import new_name
 
 MESSAGE = b"From: sender@theirs.example\r\nSubject: hello\r\nMessage-ID: <1@theirs.example>\r\n\r\n.dot\r\n"
 
@@ -22,7 +23,7 @@ def client(postfix: Postfix) -> Iterator[smtplib.SMTP]:
 
 
 @pytest.fixture
-def mailbox(dovecot: Dovecot, postfix: Postfix, new_name: Callable[[], str]) -> Callable[[str], str]:
+def mailbox(dovecot: Dovecot, postfix: Postfix) -> Callable[[str], str]:
     """An address of a domain, with its mailbox."""
     return lambda domain: postfix.add(dovecot.add(f"{new_name()}@{domain}"))
 

@@ -1,7 +1,8 @@
 """GNU Mailutils' POP3 server, the third one nobody here wrote; Debian's Courier and Cyrus cannot stand beside Dovecot.
 
-It keeps lines with LF, adds an ``X-UIDL`` field to what it serves, and LIST does not count that field: sizes that are
-only an estimate, as real servers give them.
+It has the dirt of the real world: lines are kept with LF; an ``X-UIDL`` field is added to what is served, which LIST
+counts only after UIDL was asked; TOP puts an empty line before the body; the greeting has a timestamp, but APOP knows
+nobody.
 """
 
 from __future__ import annotations
