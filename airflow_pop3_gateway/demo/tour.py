@@ -146,7 +146,7 @@ class _Tour:
         print(_table(["MAIL", "TYPE", "FILE_NAME", "APPLICATION", "DISPOSITION", "FILES"], rows))
         batch = picture.lines[0]["raw"]["batch"] if picture.lines else ""
         print(f"\nFiles: … is {around.base_path}/files/<APPLICATION>/{layout.batch_day(batch)}/{batch}")
-        print(f"Receipts that went out by SMTP: {len(picture.receipts)}")
+        print(f"\nReceipts that went out by SMTP: {len(picture.receipts)}")
         for sender, to in picture.receipts:
             print(f"  MAIL FROM:<{sender}>  RCPT TO:<{', '.join(to)}>")
         self._expect("every mail has its record", arrived == set(names))
