@@ -12,9 +12,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, StoreUnavailable
 from airflow_pop3_gateway.records import Classified
@@ -38,21 +40,41 @@ def open_store(base_path: str | None = None) -> Store:
     :raises StoreError: when the store cannot be reached, or cannot carry the journal.
     """
     url = base_path_in_force(base_path)
+    _check(url)
     try:
         path = ObjectStoragePath(url)
         _ = path.fs
     except (ValueError, ImportError) as error:
-        raise ConfigurationError(
-            f"base path {url!r} cannot be opened: {error}; use a folder as file:///… or S3 as "
-            "s3://connection_id@bucket/prefix.",
-            field="base_path",
-        ) from None
+        raise _unusable(url, str(error)) from None
     try:
         return Store.at(path)
     except GatewayError:
         raise
     except OSError as error:
         raise StoreUnavailable(f"base path {url!r} cannot be reached: {error}") from error
+
+
+def _check(url: str) -> None:
+    """Refuse what fsspec would take for a place nobody meant."""
+    parts = urlsplit(url)
+    conn_id, _, host = parts.netloc.rpartition("@")
+    if parts.scheme in ("", "file", "local"):
+        if host or not parts.path.startswith("/"):
+            raise _unusable(url, "a folder must be an absolute path, the same for every worker")
+    elif not host:
+        raise _unusable(url, "it names no bucket")
+    if conn_id:
+        try:
+            BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException:
+            raise _unusable(url, f"there is no connection {conn_id!r}") from None
+
+
+def _unusable(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"base path {url!r} cannot be opened: {why}. Use a folder as file:///… or S3 as s3://connection_id@bucket/prefix.",
+        field="base_path",
+    )
 
 
 def transfers_of(classified: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store, transfers_of
 from airflow_pop3_gateway.store import layout
+from airflow_pop3_gateway.testing.object_store import S3Server
 
 
 def test_the_argument_wins_over_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +35,34 @@ def test_a_folder_as_url_or_as_path_carries_a_store(tmp_path: Path, write: str) 
     assert (tmp_path / "base/records/a.json").read_bytes() == b"{}"
 
 
-def test_an_unknown_kind_of_url_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ConfigurationError, match="s3://connection_id@bucket/prefix"):
-        open_store("gopher://x/y")
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("gopher://x/y", "gopher"),
+        ("relative/folder", "must be an absolute path"),
+        ("file://data/gateway", "must be an absolute path"),
+        ("s3:///prefix", "no bucket"),
+        ("s3://conn@/prefix", "no bucket"),
+        ("s3://nobody@bucket/prefix", "no connection 'nobody'"),
+    ],
+)
+def test_a_place_that_nobody_can_mean_is_refused_with_the_remedy(
+    url: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"s3://connection_id@bucket/prefix") as caught:
+        open_store(url)
+    assert why in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_s3_is_reached_through_the_connection_in_the_url(
+    s3_server: S3Server, connection: Callable[..., str]
+) -> None:
+    connection("my_s3", **json.loads(s3_server.airflow_connection()))
+    store = open_store(f"s3://my_s3@{s3_server.bucket}/hooks")
+    store.put("records/a.json", b"{}")
+    assert s3_server.fs().cat(f"{s3_server.bucket}/hooks/records/a.json") == b"{}"
 
 
 def test_the_result_of_a_classification_leads_to_its_lines(tmp_path: Path) -> None:
