@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
@@ -197,6 +197,10 @@ class AsyncPop3Client:
         """Let the server speak this language."""
         return await self._run(dialogues.language(self._session, tag))
 
+    async def converse(self, dialogue: Callable[..., Dialogue[T]], *arguments: Any) -> T:
+        """Hold a dialogue of one's own: ``dialogue(session, *arguments)`` (:mod:`dialogues` tells how they are made)."""
+        return await self._run(dialogue(self._session, *arguments))
+
     async def quit(self) -> None:
         """End the session: the server removes what is marked.
 
@@ -259,8 +263,7 @@ class AsyncPop3Client:
             await self._move(
                 self._octets, lambda: link.protected, "TLS handshake", site.handshake_timeout, ends
             )
-            assert link.tls is not None
-            return link.tls.protection()
+            return link.tls and link.tls.agreed
         else:
             await self._move(self._octets, lambda: wire.idle, "reply", site.reply_timeout, math.inf)
         return None

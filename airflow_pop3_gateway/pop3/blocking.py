@@ -12,9 +12,9 @@ import math
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
@@ -141,6 +141,10 @@ class Pop3Client:
         """Let the server speak this language."""
         return self._run(dialogues.language(self._session, tag))
 
+    def converse(self, dialogue: Callable[..., Dialogue[T]], *arguments: Any) -> T:
+        """Hold a dialogue of one's own: ``dialogue(session, *arguments)`` (:mod:`dialogues` tells how they are made)."""
+        return self._run(dialogue(self._session, *arguments))
+
     def quit(self) -> None:
         """End the session: the server removes what is marked.
 
@@ -195,8 +199,7 @@ class Pop3Client:
             ends = time.monotonic() + site.handshake_timeout
             while not self._link.protected:
                 self._move("TLS handshake", site.handshake_timeout, ends)
-            assert self._link.tls is not None
-            return self._link.tls.protection()
+            return self._link.tls and self._link.tls.agreed
         else:
             while not wire.idle:
                 self._move("reply", site.reply_timeout, math.inf)

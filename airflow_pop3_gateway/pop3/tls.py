@@ -79,7 +79,12 @@ class TlsLayer:
             raise ConfigurationError(
                 f"server_hostname {hostname!r}: {error}.", field="server_hostname"
             ) from None
-        self.complete = False
+        self.agreed: Protection | None = None
+
+    @property
+    def complete(self) -> bool:
+        """The handshake is done and the server is the one asked for."""
+        return self.agreed is not None
 
     def feed(self, data: memoryview) -> None:
         """Ciphertext from the server."""
@@ -104,8 +109,8 @@ class TlsLayer:
         """
         try:
             self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return
+        except (ssl.SSLWantReadError, ssl.SSLEOFError):
+            return  # the link knows whether more will come
         except ssl.SSLCertVerificationError as error:
             raise TlsFailed(
                 f"the certificate of {self._hostname} is not trusted: {error.verify_message}."
@@ -118,7 +123,7 @@ class TlsLayer:
                 raise TlsFailed(
                     f"the certificate of {self._hostname} has the fingerprint {found}, not the one pinned."
                 )
-        self.complete = True
+        self.agreed = self._protection()  # now: OpenSSL forgets it at a fatal alert
 
     def read_into(self, space: memoryview) -> tuple[int, bool]:
         """Decrypt what is at hand, up to the space: octets, and whether the server closed the stream.
@@ -140,7 +145,7 @@ class TlsLayer:
             raise TlsFailed(f"TLS with {self._hostname} broke: {_reason(error)}.") from None
         return got, False
 
-    def protection(self) -> Protection:
+    def _protection(self) -> Protection:
         """What was agreed; SASL may bind to ``tls-exporter`` or ``tls-unique`` where Python has them for the version
         spoken, else to the certificate (``tls-server-end-point``, RFC 5929 §4)."""
         octets, version = self._certificate(), self._tls.version() or ""

@@ -11,15 +11,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from airflow_pop3_gateway.errors import ConnectionLost, ProtocolViolation
 from airflow_pop3_gateway.pop3.commands import encode, shown
 from airflow_pop3_gateway.pop3.inbox import LARGE, MAX_LINE, Bodies, Inbox, Line, Lines
 from airflow_pop3_gateway.pop3.replies import readable
 
-Awaited = Line | Lines | Bodies
 Log = Callable[[str, str], None]
 """Receives ``("C", command)`` and ``("S", reply)``, without secrets and without bodies."""
+
+
+class Awaited(Protocol):
+    """An answer that is to come: it takes its own octets out of the inbox."""
+
+    verb: str
+
+    @property
+    def answer(self) -> str:
+        """What the protocol log may show of it."""
+
+    def feed(self, inbox: Inbox) -> bool:
+        """Take what is there; whether that was all."""
 
 
 class Wire:

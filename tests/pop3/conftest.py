@@ -133,8 +133,9 @@ class Server:
         return RemoteSite(**words)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        self._listener.close()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes a script that nobody came for
         self._thread.join(timeout=20)
+        self._listener.close()
         assert not self._thread.is_alive(), "the script still waits for the client"
         for error in self.errors:
             raise error

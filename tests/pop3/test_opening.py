@@ -131,6 +131,12 @@ def test_a_server_without_tls_on_the_tls_port_is_found_out(serve, connect, ca_fi
         connect(serve(script).site(security="tls", ca_file=ca_file))
 
 
+def test_a_server_that_hangs_up_in_the_handshake_may_be_tried_again(serve, connect):
+    with pytest.raises(ConnectionLost) as caught:
+        connect(serve(lambda peer: peer.connection.recv(1)).site(security="tls"))
+    assert caught.value.retriable
+
+
 def test_a_handshake_has_a_deadline_even_if_octets_trickle(serve, connect, ca_file):
     def script(peer):
         peer.say(b"\x16\x03\x03\x40\x00")
