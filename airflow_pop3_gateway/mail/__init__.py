@@ -10,6 +10,7 @@ mime       push parser: parts and their octets, at any chunking
 encodings  incremental transfer decoders
 names      file names that are safe to store; what the first octets look like
 classify   the Gateway's table and our decisions for its silent cases, as data
+account    what is written down of one part; ``files`` and ``text``: where its octets go
 extract    the whole: :func:`~airflow_pop3_gateway.mail.extract.understand`
 ========== ==========================================================================
 """

@@ -12,7 +12,6 @@ message text too long for memory.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -20,14 +19,14 @@ from typing import Literal
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail import classify
-from airflow_pop3_gateway.mail.classify import Role, Rule, Shape, role_of
-from airflow_pop3_gateway.mail.encodings import Decoder, Identity, decoder_for
+from airflow_pop3_gateway.mail.account import Account
+from airflow_pop3_gateway.mail.classify import Rule, Shape, role_of
+from airflow_pop3_gateway.mail.encodings import Identity, decoder_for
 from airflow_pop3_gateway.mail.files import File, Files, FileSink, OpenFile
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.mime import FIRST_HEAD, MimeParser, Part
-from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
 from airflow_pop3_gateway.mail.text import MessageText
-from airflow_pop3_gateway.records import Defect, Leaf, LeafOutcome, Reason, StoredFile, TransferType
+from airflow_pop3_gateway.records import Defect, Leaf, Reason, StoredFile, TransferType
 
 __all__ = ["Captured", "FileSink", "OpenFile", "Policy", "Understanding", "understand"]
 
@@ -36,18 +35,6 @@ PIECE = 1 << 18
 _FALLBACK_HEAD = 1 << 14  # of a mail whose header block is too long: enough to choose an Application
 MOST_DEFECTS = 100
 """Defects that are written down; a mail that has more is not better described by more."""
-
-_OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
-    "file": ("file", ""),
-    "text": ("ignored", "further-text"),
-    "variant": ("alternative", ""),
-    "related": ("ignored", "shown-inline"),
-    "signature": ("ignored", "signature"),
-    "report": ("report", "report"),
-    "absent": ("refused", "content-elsewhere"),
-    "enclosed": ("ignored", "within-enclosed-mail"),
-    "structure": ("ignored", "no-parts"),
-}
 
 
 @dataclass(frozen=True)
@@ -109,75 +96,6 @@ class Understanding:
         )
 
 
-class _Account:
-    """One open part: what goes through it, and who gets the decoded octets."""
-
-    def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
-        self.part = part
-        self.role = role
-        self.outcome, self.why = _OUTCOMES[role]
-        self.file: File | None = None
-        self.text: MessageText | None = None
-        self.capture: bytearray | None = None
-        self.key: str | None = None
-        self.number = self.octets = self.size = 0
-        self.sniffed: str | None = None
-        self._first = b""
-        self._decoder = decoder
-        self._digest = hashlib.sha256()
-
-    def feed(self, piece: bytes) -> None:
-        self.octets += len(piece)
-        decoded = self._decoder.feed(piece)
-        if decoded:
-            self._hand_on(decoded)
-
-    def _hand_on(self, decoded: bytes) -> None:
-        if self.size < MAGIC_OCTETS:
-            self._first += decoded[: MAGIC_OCTETS - self.size]
-        self.size += len(decoded)
-        self._digest.update(decoded)
-        if self.file is not None:
-            self.file.write(decoded)
-        elif self.text is not None:
-            self.text.write(decoded)
-        elif self.capture is not None:
-            self.capture += decoded
-
-    def finish(self) -> set[str]:
-        """The part has ended. :returns: codes of its defects."""
-        if rest := self._decoder.finish():
-            self._hand_on(rest)
-        self.sniffed = sniff(self._first)
-        defects = set(self._decoder.defects)
-        if self.sniffed and contradicts(self.part.content_type, self.sniffed):
-            defects.add("type-differs")
-        return defects
-
-    def stored(self) -> StoredFile | None:
-        """The published file, ``None`` when none was."""
-        if self.file is None or self.key is None:
-            return None
-        return self.file.stored(self.key, self.size, self._digest.hexdigest())
-
-    def leaf(self) -> Leaf:
-        part = self.part
-        return Leaf(
-            part.path or "1",
-            part.content_type,
-            part.head.disposition.value,
-            part.name,
-            part.head.encoding,
-            self.octets,
-            self.size,
-            self._digest.hexdigest(),
-            self.outcome,
-            self.why,
-            self.key,
-            self.sniffed,
-        )
-
-
 def _alternative_above(part: Part) -> Part | None:
     found, above = None, part.parent
     while above is not None:
@@ -194,13 +112,13 @@ class _Extraction:
         self.head: Head | None = None
         self.policy = Policy()
         self.shape = Shape()
-        self.accounts: list[_Account] = []  # of parts that have ended, in the order they began once all have
+        self.accounts: list[Account] = []  # of parts that have ended, in the order they began once all have
         self.captured: list[Captured] = []
         self.defects: list[Defect] = []
         self.whole = False
-        self._open: dict[Part, _Account] = {}
+        self._open: dict[Part, Account] = {}
         self._held: File | None = None  # the only file, not yet published
-        self._text: _Account | None = None
+        self._text: Account | None = None
         self._carrier: Part | None = None
         self._started = 0
 
@@ -223,7 +141,7 @@ class _Extraction:
         if role == "file" and self.shape.has_notification and part.kind == "message":
             role = "report"  # the returned mail of a report that does not call itself one
         identity = part.kind == "message" or part.content_type.startswith("multipart/")
-        account = _Account(
+        account = Account(
             part,
             role,
             Identity("binary") if identity else decoder_for(part.head.encoding),
@@ -248,7 +166,7 @@ class _Extraction:
         returned = above is not None and above.kind == "message" and self._open[above].role == "report"
         return returned or classify.within(part, "multipart/report")
 
-    def _start_report(self, account: _Account) -> None:
+    def _start_report(self, account: Account) -> None:
         part, parent = account.part, account.part.parent
         if account.role == "report" and part.content_type.startswith("message/"):
             account.why = "notification"
@@ -275,7 +193,7 @@ class _Extraction:
         else:
             shape.parts += 1
 
-    def _start_file(self, account: _Account) -> None:
+    def _start_file(self, account: Account) -> None:
         part, shape = account.part, self.shape
         account.why = "attachment"
         if part.parent is None and not part.content_type.startswith("text/"):
@@ -289,7 +207,7 @@ class _Extraction:
             return
         account.file = self.files.open(part.name, part.name, part.content_type, part.path)
 
-    def _start_text(self, account: _Account) -> None:
+    def _start_text(self, account: Account) -> None:
         part, before = account.part, self._text
         self.shape.has_text = True
         if before is not None:
@@ -336,7 +254,7 @@ class _Extraction:
                 self._held = account.file
         self.accounts.append(account)
 
-    def _keep_capture(self, account: _Account) -> None:
+    def _keep_capture(self, account: Account) -> None:
         if account.capture is None:
             return
         bound, part = self.policy.limits.report_bytes, account.part

@@ -9,6 +9,7 @@ Invariant: any octets make a :class:`Head`; only a passed bound raises. The firs
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -216,9 +217,8 @@ class Head:
     def defects(self) -> tuple[Defect, ...]:
         """What is wrong in the fields we rely on."""
         found = []
-        names = [name for name, _ in self.fields if name in _ONCE]
-        if len(names) != len(set(names)):
-            twice = sorted({name.decode() for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in self.fields if name in _ONCE)
+        if twice := sorted(name.decode() for name, count in counts.items() if count > 1):
             found.append(Defect("duplicate-header", detail=", ".join(twice)))
         if self.get("content-type") is not None and self.media is None:
             found.append(Defect("bad-content-type", detail=self.text("content-type")[:100]))

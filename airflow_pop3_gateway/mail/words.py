@@ -32,7 +32,7 @@ _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
 _SPACES = re.compile(r"[ \t\r\n\x00]+")
 _VALUE = re.compile(r" ?([^ ;]*)")
 _PARAMETER = re.compile(
-    r'[; ]*([^ =;"]+) ?= ?(?:"((?:[^"\\]|\\.)*)"?|'
+    r'([^ =;"]{1,40}) ?= ?(?:"((?:[^"\\]|\\.)*)"?|'
     r"([^;]*?)(?=;|$| (?:charset|name|filename|boundary|format|type|report-type|micalg|protocol)\*?=))",
     re.IGNORECASE,
 )
@@ -40,9 +40,7 @@ _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
 _PLAIN_ADDRESS = rb"[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+@[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+"
-_ONE_ADDRESS = re.compile(
-    rb"\s*(?:(" + _PLAIN_ADDRESS + rb")|[^<>\"(),;:\\]*<(" + _PLAIN_ADDRESS + rb")>)\s*"
-)
+_ONE_ADDRESS = re.compile(rb"(" + _PLAIN_ADDRESS + rb")|[^<>\"(),;:\\]*<(" + _PLAIN_ADDRESS + rb")>")
 _DATE = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s*)?(\d{1,2})[\s-]([A-Za-z]{3})[a-z]*\.?[\s-](\d{4})\s(\d{1,2}):(\d\d)(?::(\d\d))?"
     rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s|\(|$)"
@@ -121,19 +119,16 @@ def decode_words(text: str) -> str:
         return text
     pieces = _WORD.split(text)
     out = [pieces[0]]
-    pending, pending_charset = b"", ""
+    pending: list[bytes] = []
     for at in range(1, len(pieces), 4):
-        charset = pieces[at].partition("*")[0].lower()
-        if pending and charset != pending_charset:
-            out.append(decode_octets(pending, pending_charset))
-            pending = b""
-        pending += _word_octets(pieces[at + 1], pieces[at + 2])
-        pending_charset = charset
-        gap = pieces[at + 3]
+        charset, encoding, payload, gap = pieces[at : at + 4]
+        pending.append(_word_octets(encoding, payload))
         last = at + 4 >= len(pieces)
-        if last or gap.strip():
-            out += (decode_octets(pending, pending_charset), gap)
-            pending = b""
+        if last or gap.strip() or pieces[at + 4].lower() != charset.lower():
+            out.append(decode_octets(b"".join(pending), charset.partition("*")[0]))
+            pending.clear()
+            if last or gap.strip():
+                out.append(gap)
     return "".join(out)
 
 
@@ -163,12 +158,12 @@ class Parameters:
 
 def _continued(sections: list[tuple[int, bool, str]]) -> str:
     sections.sort(key=lambda section: section[0])
-    charset, octets = "", b""
+    charset, octets = "", []
     for at, (_, extended, value) in enumerate(sections):
         if extended and at == 0 and value.count("'") >= 2:
             charset, _, value = value.split("'", 2)
-        octets += unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1")
-    return printable(decode_words(decode_octets(octets, charset)))
+        octets.append(unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1"))
+    return printable(decode_words(decode_octets(b"".join(octets), charset)))
 
 
 def parse_parameters(raw: bytes) -> Parameters:
@@ -231,7 +226,7 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
 
 def addresses_of(raw: bytes) -> tuple[str, ...]:
     """The plain ``addr-spec`` of every mailbox in an address field, in order; groups are flattened."""
-    one = _ONE_ADDRESS.fullmatch(raw)
+    one = _ONE_ADDRESS.fullmatch(raw.strip())
     if one is not None:
         return ((one[1] or one[2]).decode("ascii"),)
     text = decode_octets(unfold(raw))
@@ -248,6 +243,7 @@ def addresses_of(raw: bytes) -> tuple[str, ...]:
 
 def date_of(raw: bytes) -> str | None:
     """A date-time (RFC 5322 §3.3, obsolete forms too) as RFC 3339 in UTC, or ``None``."""
+    raw = raw[:_LONGEST_DATE]
     match = _DATE.match(raw)
     try:
         if match is not None:
@@ -259,7 +255,7 @@ def date_of(raw: bytes) -> str | None:
                 offset = timedelta(hours=int(hours), minutes=int(minutes))
                 stamp = stamp - offset if sign == b"+" else stamp + offset
         else:
-            fields = parsedate_tz(" ".join(decode_octets(raw[:_LONGEST_DATE]).split()))
+            fields = parsedate_tz(" ".join(decode_octets(raw).split()))
             if fields is None:
                 return None
             stamp = datetime(*fields[:5], min(59, fields[5]))  # noqa: DTZ001

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_pop3_gateway import mail
 from airflow_pop3_gateway.config import Limits
-from airflow_pop3_gateway.mail import classify, extract
+from airflow_pop3_gateway.mail import account, classify
 
 PACKAGE = Path(mail.__file__).parent.parent
 PAGES = PACKAGE.parent / "docs" / "reference"
@@ -103,7 +103,7 @@ def test_every_defect_is_listed() -> None:
 
 
 def test_every_reason_of_a_leaf_is_listed() -> None:
-    why = {why for _, why in extract._OUTCOMES.values() if why}
+    why = {why for _, why in account.OUTCOMES.values() if why}
     assert section("reasons.md", "Why a part") == why | {"attachment", "notification", "whole-mail"}
 
 

@@ -140,3 +140,15 @@ def test_an_encoded_word_of_any_text_comes_back(text: str) -> None:
 def test_almost_valid_fields_are_read_in_linear_time_and_never_raise(raw: bytes) -> None:
     words.text_of(raw * 20)
     words.parse_parameters(b"a/b; name=" + raw * 20)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"a", b" ", b";", b'"', b"(", b"<", b"=?", b"=?utf-8?q?a?= ", b"a=b;", b"a*1*=b;", b"\\", b"\xff"],
+)
+def test_a_third_of_a_megabyte_of_anything_is_read_before_the_tests_lose_patience(unit: bytes) -> None:
+    raw = unit * (300_000 // len(unit))
+    words.text_of(raw)
+    words.parse_parameters(b"a/b; " + raw)
+    words.addresses_of(b"x" + raw)
+    words.date_of(raw)

@@ -1,0 +1,101 @@
+"""The account of one part: what goes through it, who gets the decoded octets, and what is written down of it.
+
+Strategy: octets are decoded once, counted and digested once, and handed to at most one taker: a file, the message
+text, or what is kept of a report.
+
+Invariant: every part that is no multipart with parts has one account, and every account becomes one leaf of the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from airflow_pop3_gateway.mail.classify import Role
+from airflow_pop3_gateway.mail.encodings import Decoder
+from airflow_pop3_gateway.mail.files import File
+from airflow_pop3_gateway.mail.mime import Part
+from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
+from airflow_pop3_gateway.mail.text import MessageText
+from airflow_pop3_gateway.records import Leaf, LeafOutcome, StoredFile
+
+OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
+    "file": ("file", ""),
+    "text": ("ignored", "further-text"),
+    "variant": ("alternative", ""),
+    "related": ("ignored", "shown-inline"),
+    "signature": ("ignored", "signature"),
+    "report": ("report", "report"),
+    "absent": ("refused", "content-elsewhere"),
+    "enclosed": ("ignored", "within-enclosed-mail"),
+    "structure": ("ignored", "no-parts"),
+}
+"""What becomes of a part by its role, and why, unless something else is decided."""
+
+
+class Account:
+    """One open part: what goes through it, and who gets the decoded octets."""
+
+    def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
+        self.part = part
+        self.role = role
+        self.outcome, self.why = OUTCOMES[role]
+        self.file: File | None = None
+        self.text: MessageText | None = None
+        self.capture: bytearray | None = None
+        self.key: str | None = None
+        self.number = self.octets = self.size = 0
+        self.sniffed: str | None = None
+        self._first = b""
+        self._decoder = decoder
+        self._digest = hashlib.sha256()
+
+    def feed(self, piece: bytes) -> None:
+        self.octets += len(piece)
+        decoded = self._decoder.feed(piece)
+        if decoded:
+            self._hand_on(decoded)
+
+    def _hand_on(self, decoded: bytes) -> None:
+        if self.size < MAGIC_OCTETS:
+            self._first += decoded[: MAGIC_OCTETS - self.size]
+        self.size += len(decoded)
+        self._digest.update(decoded)
+        if self.file is not None:
+            self.file.write(decoded)
+        elif self.text is not None:
+            self.text.write(decoded)
+        elif self.capture is not None:
+            self.capture += decoded
+
+    def finish(self) -> set[str]:
+        """The part has ended. :returns: codes of its defects."""
+        if rest := self._decoder.finish():
+            self._hand_on(rest)
+        self.sniffed = sniff(self._first)
+        defects = set(self._decoder.defects)
+        if self.sniffed and contradicts(self.part.content_type, self.sniffed):
+            defects.add("type-differs")
+        return defects
+
+    def stored(self) -> StoredFile | None:
+        """The published file, ``None`` when none was."""
+        if self.file is None or self.key is None:
+            return None
+        return self.file.stored(self.key, self.size, self._digest.hexdigest())
+
+    def leaf(self) -> Leaf:
+        part = self.part
+        return Leaf(
+            part.path or "1",
+            part.content_type,
+            part.head.disposition.value,
+            part.name,
+            part.head.encoding,
+            self.octets,
+            self.size,
+            self._digest.hexdigest(),
+            self.outcome,
+            self.why,
+            self.key,
+            self.sniffed,
+        )
