@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +23,9 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.db"
 
 import pytest
+from upath import UPath
 
+from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.certificates import Certificates
 from airflow_pop3_gateway.testing.object_store import S3Server
 from airflow_pop3_gateway.testing.pop3_server import Pop3Server
@@ -45,6 +48,15 @@ def s3_server() -> Iterator[S3Server]:
     """One S3 server for all tests; each takes a prefix of its own."""
     with S3Server() as server:
         yield server
+
+
+@pytest.fixture(params=["file", "s3"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A fresh, empty store that carries the journal: a local folder, then a prefix of an S3 bucket."""
+    if request.param == "file":
+        return Store.at(tmp_path)
+    server: S3Server = request.getfixturevalue("s3_server")
+    return Store.at(UPath(f"s3://{server.bucket}/{uuid.uuid4().hex}", **server.storage_options))
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from support.postfix import OURS, THEIRS, Postfix
 from support.programs import until
 from support.served import new_name
 
-MESSAGE = b"From: sender@theirs.example\r\nSubject: hello\r\nMessage-ID: <1@theirs.example>\r\n\r\n.dot\r\n"
+MESSAGE = (
+    b"From: sender@supplier.example\r\nSubject: hello\r\nMessage-ID: <1@supplier.example>\r\n\r\n.dot\r\n"
+)
 
 
 @pytest.fixture

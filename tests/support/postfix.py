@@ -12,7 +12,7 @@ import subprocess
 
 from support.programs import MAIL, Maildirs, Program, free_ports
 
-OURS, THEIRS = "ours.example", "theirs.example"
+OURS, THEIRS = "customer.example", "supplier.example"
 
 MAIN = """
 compatibility_level = 3.6
