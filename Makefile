@@ -11,7 +11,7 @@ LINT := --line-length 120 --target-version py310 \
 	--per-file-ignores tests/conftest.py:E402 --per-file-ignores 'tests/*:E501'
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check format test demo standalone bench dist clean
+.PHONY: help venv check format test demo standalone bench dist pins clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -47,6 +47,10 @@ bench: venv  ## retrieval beside poplib and the others that are installed
 
 dist: venv  ## source distribution and wheel
 	$(BIN)/python -m build --outdir dist
+
+pins: venv  ## constraints.txt anew: the newest that go together, for every Python we say we run on
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-annotate \
+		--custom-compile-command 'make pins' --extra demo --extra dev setup.cfg --output-file constraints.txt
 
 clean:  ## remove what the other words made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .demo .standalone
