@@ -6,9 +6,11 @@ cannot ask the mailboxes' server.
 
 from __future__ import annotations
 
+import os
 import pwd
 import shutil
 import subprocess
+from pathlib import Path
 
 from support.programs import MAIL, Maildirs, Program, free_ports
 
@@ -98,6 +100,8 @@ class Postfix(Program):
         (etc / "main.cf").write_text(MAIN.format(**places))
         (etc / "master.cf").write_text(MASTER.format(**places))
         (etc / "mailboxes").touch()
+        for file in etc.iterdir():
+            _cool(file)
         return [self.path, "-c", str(etc), "start-fg"]
 
     def ports(self) -> list[int]:
@@ -105,8 +109,10 @@ class Postfix(Program):
 
     def add(self, address: str) -> str:
         """An address that exists from now on; a delivery process lives for one mail and reads the list anew."""
-        with (self.folder / "etc" / "mailboxes").open("a") as mailboxes:
+        file = self.folder / "etc" / "mailboxes"
+        with file.open("a") as mailboxes:
             mailboxes.write(f"{address} {address}/\n")
+        _cool(file)
         return address
 
     def stop(self) -> None:
@@ -118,3 +124,8 @@ class Postfix(Program):
     def log(self) -> str:
         """What Postfix wrote down."""
         return (self.folder / "postfix.log").read_text()
+
+
+def _cool(file: Path) -> None:
+    """Postfix waits two seconds before it reads a file that was just written."""
+    os.utime(file, (0, 0))
