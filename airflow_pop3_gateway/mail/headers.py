@@ -119,10 +119,9 @@ class Head:
         key = field.encode()
         if key not in self._first:
             return ()
-        values = [value for name, value in self.fields if name == key]
-        if len(values) == 1:
-            return addresses_of(values[0])
-        return tuple(address for raw in values for address in addresses_of(raw))
+        if len(self._first) == len(self.fields):
+            return addresses_of(self._first[key])
+        return tuple(address for name, raw in self.fields if name == key for address in addresses_of(raw))
 
     @_Once
     def subject(self) -> str:

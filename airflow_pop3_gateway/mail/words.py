@@ -251,7 +251,7 @@ def date_of(raw: bytes) -> str | None:
             stamp = datetime(  # noqa: DTZ001 - without a zone until it is UTC
                 int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), min(59, int(second or 0))
             )
-            if sign:
+            if sign and (hours != b"00" or minutes != b"00"):
                 offset = timedelta(hours=int(hours), minutes=int(minutes))
                 stamp = stamp - offset if sign == b"+" else stamp + offset
         else:
