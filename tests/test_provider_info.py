@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 import airflow_pop3_gateway
 from airflow_pop3_gateway import get_provider_info as card
@@ -61,7 +62,7 @@ def test_reading_it_imports_nothing_of_airflow() -> None:
 
 def test_airflow_knows_the_provider_and_its_connection_type(manager: ProvidersManager) -> None:
     assert "airflow-pop3-gateway" in manager.providers
-    hook = manager.hooks["pop3"]
+    hook = ProvidersManagerTaskRuntime().hooks["pop3"]
     assert hook is not None
     assert (hook.hook_name, hook.connection_id_attribute_name) == ("POP3", "pop3_conn_id")
     assert hook.hook_class_name == f"{Pop3Hook.__module__}.{Pop3Hook.__name__}"

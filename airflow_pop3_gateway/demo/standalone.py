@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from airflow_pop3_gateway.demo.surroundings import Surroundings
@@ -32,18 +33,19 @@ PATIENCE = 240.0
 def run(arguments: argparse.Namespace) -> int:
     """Start everything, print where to look, stop everything on Ctrl-C. :returns: the exit code."""
     home = Path(arguments.folder)
-    port = _free_port(PORT)
+    port = free_port(PORT)
     mails = list(letters.one_of_every_kind().values())
     try:
-        with Surroundings(home, dict.fromkeys(SITES, mails), _settings(port)) as around:
+        with Surroundings(home, dict.fromkeys(SITES, mails), settings(port)) as around:
             (home / "simple_auth_manager_passwords.json.generated").write_text(json.dumps({USER: PASSWORD}))
-            return _serve(around, port) if _prepared(around) else 1
+            return _serve(around, port) if prepared(around) else 1
     except GatewayError as error:
         print(f"{type(error).__name__}: {error}")
         return 1
 
 
-def _settings(port: int) -> dict[str, str]:
+def settings(port: int) -> dict[str, str]:
+    """Airflow's settings: everything on this machine only, DAGs switched on, one person who may do everything."""
     return {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -53,13 +55,13 @@ def _settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW_VAR_POP3_SITES": json.dumps(SITES[1:]),
     }
 
 
-def _prepared(around: Surroundings) -> bool:
+def prepared(around: Surroundings) -> bool:
     """Make the database, and put the connections there so that they can be seen and tested in the browser."""
     path = around.home / "connections.json"
     path.write_text(json.dumps(around.connections()))
@@ -74,16 +76,16 @@ def _prepared(around: Surroundings) -> bool:
     return done
 
 
-def _free_port(wanted: int = 0) -> int:
+def free_port(wanted: int = 0) -> int:
     """The wanted port when it is free, else another."""
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as listener:
         return int(listener.getsockname()[1])
-    return _free_port()
+    return free_port()
 
 
-def _serve(around: Surroundings, port: int) -> int:
-    log_path = around.home / "standalone.log"
-    print(f"Airflow starts; its log is {log_path} …", flush=True)
+@contextlib.contextmanager
+def airflow_running(around: Surroundings, log_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """All of Airflow while the context is open; its database must be made before."""
     with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
@@ -93,24 +95,32 @@ def _serve(around: Surroundings, port: int) -> int:
             stderr=log,
             start_new_session=True,
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if not _answers(process, port):
-            print("Airflow did not start; the end of its log:")
-            print("\n".join(log_path.read_text(errors="replace").splitlines()[-30:]))
-            return 1
-        print(f"\n    http://127.0.0.1:{port}    login {USER}, password {PASSWORD}\n")
-        print(f"POP3 {around.pop3.host}:{around.pop3.port} with the mailboxes {', '.join(SITES)}")
-        print(
-            f"SMTP {around.smtp.host}:{around.smtp.port}   S3 {around.s3.endpoint_url}   {around.base_path}"
-        )
-        print("Ctrl-C stops everything.", flush=True)
-        return process.wait()
-    except KeyboardInterrupt:
-        print("\nStopping …", flush=True)
-        return 0
+        yield process
     finally:
         _stop(process)
+
+
+def _serve(around: Surroundings, port: int) -> int:
+    log_path = around.home / "standalone.log"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"Airflow starts; its log is {log_path} …", flush=True)
+    try:
+        with airflow_running(around, log_path) as process:
+            if not _answers(process, port):
+                print("Airflow did not start; the end of its log:")
+                print("\n".join(log_path.read_text(errors="replace").splitlines()[-30:]))
+                return 1
+            print(f"\n    http://127.0.0.1:{port}    login {USER}, password {PASSWORD}\n")
+            print(f"POP3 {around.pop3.host}:{around.pop3.port} with the mailboxes {', '.join(SITES)}")
+            print(
+                f"SMTP {around.smtp.host}:{around.smtp.port}   S3 {around.s3.endpoint_url}   {around.base_path}"
+            )
+            print("Ctrl-C stops everything.", flush=True)
+            return process.wait()
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+        return 0
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
