@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
+from hypothesis import settings
 from support.clients import Box, connect
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 
 __all__ = ["connect"]
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 class Peer:
