@@ -90,7 +90,7 @@ class _Octets(asyncio.BufferedProtocol):
         try:
             self.link.received(count)
             self.flush()
-        except BaseException as error:  # a sink's error as well: it belongs to the coroutine, not to the loop
+        except Exception as error:  # noqa: BLE001 - a sink's as well: it belongs to the coroutine, not to the loop
             self.failure = error
             self.abort()
         if self.failure is not None or self.fulfilled():
@@ -111,7 +111,7 @@ class AsyncPop3Client:
 
     @classmethod
     async def connect(cls, site: RemoteSite, *, log_in: bool = True) -> AsyncPop3Client:
-        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login (:mod:`opening` has the errors)."""
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`."""
         client = cls(site)
         try:
             await client._run(opening.open_session(client._session, log_in))
@@ -198,7 +198,7 @@ class AsyncPop3Client:
         return await self._run(dialogues.language(self._session, tag))
 
     async def converse(self, dialogue: Callable[..., Dialogue[T]], *arguments: Any) -> T:
-        """Hold a dialogue of one's own: ``dialogue(session, *arguments)`` (:mod:`dialogues` tells how they are made)."""
+        """Hold a dialogue of one's own, ``dialogue(session, *arguments)``, made as :mod:`dialogues` tells."""
         return await self._run(dialogue(self._session, *arguments))
 
     async def quit(self) -> None:

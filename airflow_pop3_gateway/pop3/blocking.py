@@ -55,7 +55,7 @@ class Pop3Client:
 
     @classmethod
     def connect(cls, site: RemoteSite, *, log_in: bool = True) -> Pop3Client:
-        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login (:mod:`opening` has the errors)."""
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`."""
         client = cls(site)
         try:
             client._run(opening.open_session(client._session, log_in))
@@ -142,7 +142,7 @@ class Pop3Client:
         return self._run(dialogues.language(self._session, tag))
 
     def converse(self, dialogue: Callable[..., Dialogue[T]], *arguments: Any) -> T:
-        """Hold a dialogue of one's own: ``dialogue(session, *arguments)`` (:mod:`dialogues` tells how they are made)."""
+        """Hold a dialogue of one's own, ``dialogue(session, *arguments)``, made as :mod:`dialogues` tells."""
         return self._run(dialogue(self._session, *arguments))
 
     def quit(self) -> None:

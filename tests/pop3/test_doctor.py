@@ -168,7 +168,9 @@ def test_a_refused_login_is_a_result_not_an_exception(examined):
 
 def test_a_certificate_that_ends_soon_is_told(serve, authority, ca_file):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", not_after=datetime(2040, 1, 11)).configure_cert(context)
+    authority.issue_cert("127.0.0.1", not_after=datetime(2040, 1, 11, tzinfo=timezone.utc)).configure_cert(
+        context
+    )
 
     def script(peer):
         peer.start_tls(context)
