@@ -105,7 +105,11 @@ class Program:
             self._process.wait(30)
 
     def __enter__(self) -> Program:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
