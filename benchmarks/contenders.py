@@ -1,0 +1,239 @@
+"""Who takes part: how each is started, what it is called with, and how many mails it kept.
+
+Strategy: a contender that keeps mail in Maildirs, one that writes a batch for a mail server, and ours are counted
+each by their own files, so that nobody wins by leaving something out. Peers run with their defaults, but for what the
+comparison needs: mails stay on the server, nothing is rewritten, no state from an earlier run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.dovecot import PASSWORD
+from benchmarks.mailboxes import Mailbox
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the comparison. :ivar port: where to connect, behind the long way if there is one."""
+
+    mailbox: Mailbox
+    logins: tuple[str, ...]
+    tls: bool
+    round_trip_ms: int
+    port: int
+    ca_file: str
+
+    @property
+    def name(self) -> str:
+        words = [f"{self.mailbox.count} {self.mailbox.kind}", "TLS" if self.tls else "plain"]
+        if self.round_trip_ms:
+            words.append(f"{self.round_trip_ms} ms round trip")
+        if len(self.logins) > 1:
+            words.append(f"{len(self.logins)} mailboxes")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """:ivar commands: the processes to start at once; :ivar kept: how many mails lie below the folder.
+
+    :ivar waits: the processes say "ready" and start at a line on their standard input.
+    :ivar slow: takes part in the first round only, and where the round trip makes it slower still, not at all.
+    """
+
+    name: str
+    version: str
+    commands: Callable[[Case, Path], list[list[str]]]
+    kept: Callable[[Path, Case], int]
+    waits: bool = False
+    slow: bool = False
+
+
+def _worker(name: str, one_process: bool) -> Callable[[Case, Path], list[list[str]]]:
+    def commands(case: Case, out: Path) -> list[list[str]]:
+        runs: Iterable[Sequence[str]] = [case.logins] if one_process else [(one,) for one in case.logins]
+        fixed = {"port": case.port, "password": PASSWORD, "tls": case.tls, "ca_file": case.ca_file}
+        return [
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.worker",
+                name,
+                json.dumps({**fixed, "logins": logins, "out": str(out)}),
+            ]
+            for logins in runs
+        ]
+
+    return commands
+
+
+def _spooled(out: Path, case: Case) -> int:
+    """Mails in manifests, if their digests are those of the mails that were generated."""
+    digests: list[str] = []
+    for manifest in sorted(out.glob("spool/*/*/manifest.jsonl")):
+        digests += [json.loads(line)["sha256"] for line in manifest.read_text().splitlines()]
+    expected = sorted(case.mailbox.digests * len(case.logins))
+    return len(digests) if sorted(digests) == expected else -1
+
+
+def _files(out: Path, case: Case) -> int:
+    return sum(1 for _ in out.glob("*.eml"))
+
+
+def _maildirs(out: Path, case: Case) -> int:
+    return sum(1 for _ in out.glob("*/new/*"))
+
+
+def _batches(out: Path, case: Case) -> int:
+    return sum(file.read_bytes().count(b"MAIL FROM:") for file in out.glob("*/batch"))
+
+
+def _everything(out: Path, case: Case) -> int:
+    return case.mailbox.count * len(case.logins)
+
+
+def _folder(out: Path, login: str) -> Path:
+    folder = out / login
+    for path in (folder, folder / "cur", folder / "new", folder / "tmp"):
+        path.mkdir(exist_ok=True)
+    return folder
+
+
+def _mpop(case: Case, out: Path) -> list[list[str]]:
+    runs = []
+    for login in case.logins:
+        folder = _folder(out, login)
+        tls = f"tls on\ntls_starttls off\ntls_trust_file {case.ca_file}\n" if case.tls else "tls off\n"
+        (folder / "mpoprc").write_text(
+            f"account default\nhost {'localhost' if case.tls else '127.0.0.1'}\nport {case.port}\nuser {login}\n"
+            f"password {PASSWORD}\nauth user\nkeep on\nreceived_header off\nuidls_file {folder}/uidls\n"
+            f"delivery maildir {folder}\n{tls}"
+        )
+        (folder / "mpoprc").chmod(0o600)
+        runs.append(["mpop", "-C", str(folder / "mpoprc"), "-Q"])
+    return runs
+
+
+def _fetchmail(case: Case, out: Path) -> list[list[str]]:
+    runs = []
+    for login in case.logins:
+        folder = _folder(out, login)
+        host = "localhost" if case.tls else "127.0.0.1"
+        tls = f'ssl sslcertck sslcertfile "{case.ca_file}"' if case.tls else "sslproto ''"
+        (folder / "fetchmailrc").write_text(
+            f"poll {host} proto pop3 port {case.port} no dns user {login} pass {PASSWORD} keep fetchall no rewrite "
+            f'no mimedecode {tls} bsmtp "{folder}/batch"\n'
+        )
+        (folder / "fetchmailrc").chmod(0o600)
+        files = ["--pidfile", str(folder / "pid"), "--idfile", str(folder / "ids")]
+        runs.append(
+            ["env", f"FETCHMAILHOME={folder}", "fetchmail", "-s", "-f", str(folder / "fetchmailrc"), *files]
+        )
+    return runs
+
+
+def _getmail(case: Case, out: Path) -> list[list[str]]:
+    runs = []
+    for login in case.logins:
+        folder = _folder(out, login)
+        kind = "SimplePOP3SSLRetriever" if case.tls else "SimplePOP3Retriever"
+        trust = f"ca_certs = {case.ca_file}\n" if case.tls else ""
+        (folder / "getmailrc").write_text(
+            f"[retriever]\ntype = {kind}\nserver = {'localhost' if case.tls else '127.0.0.1'}\nport = {case.port}\n"
+            f"username = {login}\npassword = {PASSWORD}\n{trust}[destination]\ntype = Maildir\npath = {folder}/\n"
+            "[options]\ndelete = false\nread_all = true\nverbose = 0\ndelivered_to = false\nreceived = false\n"
+        )
+        command = ["getmail", "--getmaildir", str(folder), "--rcfile", str(folder / "getmailrc")]
+        if os.geteuid() == 0:  # it refuses to deliver as root
+            for path in (folder, *folder.rglob("*")):
+                shutil.chown(path, "mail", "mail")
+            command = ["setpriv", "--reuid=mail", "--regid=mail", "--clear-groups", *command]
+        runs.append(command)
+    return runs
+
+
+def _curl(case: Case, out: Path) -> list[list[str]]:
+    where = f"pop3s://localhost:{case.port}" if case.tls else f"pop3://127.0.0.1:{case.port}"
+    trust = ["--cacert", case.ca_file] if case.tls else []
+    return [
+        ["curl", "-s", "-u", f"{login}:{PASSWORD}", *trust]
+        + ["-o", f"{out}/{login}-#1.eml", f"{where}/[1-{case.mailbox.count}]"]
+        for login in case.logins
+    ]
+
+
+def _version(program: str, *arguments: str) -> str:
+    found = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    return next(iter((found.stdout or found.stderr).splitlines()), "").strip()
+
+
+def compiled_reader(folder: Path) -> tuple[Path, bool] | None:
+    """The reader in C, and whether it can TLS; ``None`` where there is no compiler."""
+    program = folder / "raw_reader"
+    for libraries in (["-lssl", "-lcrypto"], ["-DWITHOUT_TLS"]):
+        command = ["cc", "-O2", "-o", str(program), str(HERE / "raw_reader.c"), *libraries]
+        try:
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return program, libraries[0] == "-lssl"
+        except FileNotFoundError:
+            return None
+    return None
+
+
+def raw_reader(folder: Path) -> Contender:
+    """The limit: in C where it can be compiled."""
+    compiled = compiled_reader(folder)
+    python = _worker("raw", one_process=False)
+
+    def commands(case: Case, out: Path) -> list[list[str]]:
+        if compiled is None or (case.tls and not compiled[1]):
+            return python(case, out)
+        tls = ["tls"] if case.tls else []
+        return [[str(compiled[0]), str(case.port), login, PASSWORD, *tls] for login in case.logins]
+
+    version = "C" if compiled and compiled[1] else "C, with TLS Python" if compiled else "Python"
+    return Contender("raw reader", version, commands, _everything, waits=compiled is None)
+
+
+PEERS: Mapping[str, tuple[str, str, Callable[[Case, Path], list[list[str]]], Callable[[Path, Case], int]]] = {
+    "mpop": ("mpop", "--version", _mpop, _maildirs),
+    "fetchmail": ("fetchmail", "--version", _fetchmail, _batches),
+    "getmail6": ("getmail", "--version", _getmail, _maildirs),
+    "curl": ("curl", "--version", _curl, _files),
+}
+SLOW = {"getmail6"}
+KEEPS = {
+    "raw reader": "nothing",
+    "gateway": "spool, manifest, ledger",
+    "poplib": "one file a mail",
+    "mpop": "Maildir",
+    "fetchmail": "one BSMTP file",
+    "getmail6": "Maildir",
+    "curl": "one file a mail",
+}
+
+
+def contenders(folder: Path, gateway_version: str) -> tuple[list[Contender], list[str]]:
+    """Everybody who can take part, the reference first, and the names of those who are not installed."""
+    present = [
+        raw_reader(folder),
+        Contender("gateway", gateway_version, _worker("gateway", one_process=True), _spooled, waits=True),
+        Contender("poplib", sys.version.split()[0], _worker("poplib", one_process=False), _files, waits=True),
+    ]
+    absent = []
+    for name, (program, option, commands, kept) in PEERS.items():
+        if shutil.which(program):
+            present.append(Contender(name, _version(program, option), commands, kept, slow=name in SLOW))
+        else:
+            absent.append(name)
+    return present, absent

@@ -1,0 +1,2 @@
+def main(scale: float) -> int:
+    return 0
