@@ -166,7 +166,7 @@ def build(
     text = [f"Your message to {_address(final_recipient)} {words}.", ""]
     text += [f"Subject: {original.subject[:_LONGEST]}", f"Date: {original.text('date')}"]
     text += [f"Message-ID: {original_id}"] if original_id else []
-    text += ["", *explanation.splitlines()] if explanation else []
+    text += ["", *map(printable, explanation.splitlines())] if explanation else []
     lines = [
         f"From: {_address(from_)}",
         f"To: {_address(to)}",

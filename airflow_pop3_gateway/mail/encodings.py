@@ -24,6 +24,7 @@ _PAD_RUN = re.compile(rb"[=\s]*")
 _BLOCK = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _SOFT_BREAK_WITH_BLANKS = re.compile(rb"=[ \t]+(?=\r?\n)")
 _SOFT_BREAK_WITHOUT_LF = re.compile(rb"=\r(?!\n)")
+_LONELY = re.compile(rb"=(?==)")
 _TORN_ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]?|[ \t]*\r?)\Z")
 _UU_BEGIN = re.compile(rb"begin(?:-base64)? +[0-7]{3,4} ")
 
@@ -187,14 +188,20 @@ class QuotedPrintable:
         tail = data[-_LONGEST_LINE:]
         torn = _TORN_ESCAPE.search(tail, max(0, tail.rfind(b"=")))
         cut = len(data) - len(torn[0]) if torn else len(data)
-        self._held = data[cut:]
-        return self._decode(data[:cut])
+        self._held, data = data[cut:], data[:cut]
+        if data.endswith(b"="):  # and what is held begins with another one
+            data += b"3D"
+            self.defects.add("quoted-printable-dirt")
+        return self._decode(data)
 
     def _decode(self, data: bytes) -> bytes:
         if b"= " in data or b"=\t" in data:
             data = _SOFT_BREAK_WITH_BLANKS.sub(b"=", data)
         if b"=\r" in data:
             data = _SOFT_BREAK_WITHOUT_LF.sub(b"", data)
+        if b"==" in data:  # which binascii would take for one octet
+            data = _LONELY.sub(b"=3D", data)
+            self.defects.add("quoted-printable-dirt")
         decoded = binascii.a2b_qp(data)
         # Every good escape and every bare-LF soft break is two octets shorter, a CRLF soft break three.
         if len(decoded) != len(data) - 2 * data.count(b"=") - data.count(b"=\r\n"):

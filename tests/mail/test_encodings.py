@@ -56,6 +56,7 @@ def uuencoded(octets: bytes) -> bytes:
         ("quoted-printable", b"=e4=E4", b"\xe4\xe4", set()),
         ("quoted-printable", b"1=2", b"1=2", {"quoted-printable-dirt"}),
         ("quoted-printable", b"a=", b"a", set()),
+        ("quoted-printable", b"a==b==3D", b"a==b==", {"quoted-printable-dirt"}),
         ("quoted-printable", b"a_b", b"a_b", set()),
         ("quoted-printable", b"a=\rb\nc", b"ab\nc", set()),
         ("x-uuencode", uuencoded(b"abc" * 40), b"abc" * 40, set()),
