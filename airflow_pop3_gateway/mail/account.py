@@ -33,7 +33,11 @@ OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
 
 
 class Account:
-    """One open part: what goes through it, and who gets the decoded octets."""
+    """One part, open or ended.
+
+    :ivar number: its place among the parts as they began; :ivar file, text, capture: who takes the decoded octets;
+        :ivar key: of the published file.
+    """
 
     def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
         self.part = part
@@ -50,6 +54,7 @@ class Account:
         self._digest = hashlib.sha256()
 
     def feed(self, piece: bytes) -> None:
+        """Octets of the part as they were sent."""
         self.octets += len(piece)
         decoded = self._decoder.feed(piece)
         if decoded:
@@ -84,6 +89,7 @@ class Account:
         return self.file.stored(self.key, self.size, self._digest.hexdigest())
 
     def leaf(self) -> Leaf:
+        """What the record says of the part."""
         part = self.part
         return Leaf(
             part.path or "1",
