@@ -74,7 +74,8 @@ VERBS = (
         (
             argument("files", nargs="+", metavar="FILE", help="a mail as a file, - for standard input"),
             argument("--json", action="store_true", help="one JSON object for each file, one a line"),
-            argument("--application", default="MAIL", help="the Application that would be chosen"),
+            argument("--application", default="MAIL", help="the Application that is proposed"),
+            argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
             argument(
                 "--multiple-attachments",
                 choices=("recover", "extract"),

@@ -25,7 +25,8 @@ from typing import Any
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import StoreCorrupt
-from airflow_pop3_gateway.gateway.deposit import Chooser, Deposit, site_application
+from airflow_pop3_gateway.gateway.applications import Chooser, proposed_application
+from airflow_pop3_gateway.gateway.deposit import Deposit
 from airflow_pop3_gateway.gateway.retrieve import Progress, no_progress
 from airflow_pop3_gateway.records import Classified, ManifestEntry, TransferRecord
 from airflow_pop3_gateway.store import Store, layout
@@ -47,7 +48,7 @@ def classify(
     store: Store,
     batches: Sequence[str] | None = None,
     *,
-    choose: Chooser = site_application,
+    choose: Chooser = proposed_application,
     applications: Mapping[str, Application] | None = None,
     on_progress: Progress = no_progress,
 ) -> Classified:

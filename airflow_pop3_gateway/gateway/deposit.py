@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, StoreError
+from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
@@ -40,40 +41,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What chooses an Application sees (Gateway: the arguments of *ExitPop3GetAppli*), and the header besides.
-
-    :ivar originator: the site; :ivar destination: the login; :ivar application: the proposed one: ``APPLI`` of the
-        subject, else the site's.
-    """
-
-    originator: str
-    destination: str
-    from_: str
-    to: tuple[str, ...]
-    xfer_ident: str
-    subject: str
-    application: str
-    head: Head
-
-
-Octets = Callable[[], Iterator[bytes]]
-Chooser = Callable[[Choice], str | None]
-"""Names the Application; ``None`` for the site's default; raises MailRefused to reject the mail."""
-
-
-def site_application(choice: Choice) -> str | None:
-    """The proposed Application: what the sample of the Gateway's exit does."""
-    return choice.application
-
-
-@dataclass(frozen=True)
 class Deposit:
     """Files the mails of one site; may be used by several threads at once."""
 
     site: RemoteSite
     store: Store
-    choose: Chooser = site_application
+    choose: Chooser = proposed_application
     applications: Mapping[str, Application] = dataclasses.field(default_factory=dict)
 
     def file(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
@@ -153,9 +126,18 @@ class _Mail:
         subject, xfb = split_subject(head.subject, site.subject_delimiter)
         proposed = xfb.get("appli") or site.application
         choice = Choice(
-            site.name, site.login, head.from_, head.to, self._xfer_ident, head.subject, proposed, head
+            site.name,
+            site.login,
+            head.from_,
+            head.to,
+            self._xfer_ident,
+            head.subject,
+            proposed,
+            self._entry.length,
+            head,
+            self._octets,
         )
-        name = self._deposit.choose(choice) or site.application
+        name = self._deposit.choose(choice) or proposed
         try:
             self._application = self._deposit.applications.get(name) or Application(name)
         except ConfigurationError as error:

@@ -6,57 +6,54 @@ seen, for nothing is remembered.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+import dataclasses
 from typing import Any
 
 from airflow_pop3_gateway.acks import mdn, parse_report
+from airflow_pop3_gateway.errors import MailRefused
+from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
+from airflow_pop3_gateway.records import Reason
 
 
-class _Nowhere:
-    """A file that nobody keeps."""
-
-    def write(self, data: bytes) -> None:
-        """Forget."""
-
-    def commit(self) -> str:
-        """Nothing was stored."""
-        return ""
-
-    def discard(self) -> None:
-        """Nothing was stored."""
-
-
-def examine(chunks: Iterable[bytes], policy: Policy) -> dict[str, Any]:
+def examine(
+    octets: Octets, size: int, policy: Policy, choose: Chooser = proposed_application
+) -> dict[str, Any]:
     """Classify one mail offline.
 
-    :param chunks: its octets in pieces of any size.
-    :returns: JSON-plain: ``type``, ``file_name``, ``rule``, ``rejected``, ``xfer_ident``, ``from``, ``to``,
-        ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``, ``sha256``),
-        ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
+    :param octets: gives its octets in pieces, from the start at each call; :param size: how many there are.
+    :param policy: what the site wants; its Application is the proposed one.
+    :param choose: names the Application, as on reception.
+    :returns: JSON-plain: ``type``, ``file_name``, ``application``, ``rule``, ``rejected``, ``xfer_ident``, ``from``,
+        ``to``, ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``,
+        ``sha256``), ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``.
     """
+    application = policy.application
+    refused: Reason | None = None
 
-    def choose(head: Head) -> Policy:
-        return policy
+    def chosen(head: Head) -> Policy:
+        nonlocal application, refused
+        application = split_subject(head.subject)[1].get("appli") or application
+        ident = identity(head)[0]
+        choice = Choice("", "", head.from_, head.to, ident, head.subject, application, size, head, octets)
+        try:
+            application = choose(choice) or application
+        except MailRefused as error:
+            refused = Reason(error.code, str(error))
+        return dataclasses.replace(policy, application=application)
 
-    digest = hashlib.sha256()
-
-    def digested() -> Iterator[bytes]:
-        for chunk in chunks:
-            digest.update(chunk)
-            yield chunk
-
-    understanding = understand(digested(), choose, lambda name, content_type: _Nowhere())
+    understanding = understand(octets(), chosen, lambda name, content_type: Nowhere())
     head = understanding.head
     subject, xfb = split_subject(head.subject) if policy.extract_file else (head.subject, {})
     report = parse_report(understanding.captured) if understanding.type == "EERP" else None
+    rejected = refused or understanding.rejected
     return {
-        "type": understanding.type,
-        "file_name": understanding.file_name,
+        "type": "XFER" if rejected else understanding.type,
+        "file_name": "RECOVER" if rejected else understanding.file_name,
+        "application": application,
         "rule": understanding.rule,
-        "rejected": understanding.rejected.to_json() if understanding.rejected else None,
+        "rejected": rejected.to_json() if rejected else None,
         "xfer_ident": identity(head)[0],
         "from": head.from_,
         "to": list(head.to),
@@ -72,5 +69,4 @@ def examine(chunks: Iterable[bytes], policy: Policy) -> dict[str, Any]:
         "defects": [defect.to_json() for defect in understanding.defects],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],
         "octets": understanding.octets,
-        "sha256": digest.hexdigest(),
     }

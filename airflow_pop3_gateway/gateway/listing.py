@@ -47,8 +47,8 @@ def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> 
 
     :raises ConfigurationError: when mails are to be kept and cannot be told apart in the next session.
     """
-    sizes = client.list()
     given = client.uidl() or {}
+    sizes = client.list()  # after UIDL: there are servers whose sizes grow when they write UIDLs down
     count = Counter(given.values())
     names = {n: given[n] for n in sizes if given.get(n, "").strip() and count[given[n]] == 1}
     if nameless := [n for n in sizes if n not in names]:

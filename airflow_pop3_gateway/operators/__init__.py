@@ -1,7 +1,7 @@
 """The operators, importable from one place: parameters in, one call down, a small reference out."""
 
 from airflow_pop3_gateway.config import Application
-from airflow_pop3_gateway.gateway.deposit import Choice
+from airflow_pop3_gateway.gateway.applications import ApplicationRule, Choice
 from airflow_pop3_gateway.operators.acknowledge import AcknowledgeOperator
 from airflow_pop3_gateway.operators.classify import ClassifyOperator
 from airflow_pop3_gateway.operators.purge import PurgeOperator
@@ -10,6 +10,7 @@ from airflow_pop3_gateway.operators.retrieve import RetrieveOperator
 __all__ = [
     "AcknowledgeOperator",
     "Application",
+    "ApplicationRule",
     "Choice",
     "ClassifyOperator",
     "PurgeOperator",

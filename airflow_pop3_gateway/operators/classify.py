@@ -10,7 +10,7 @@ from airflow.sdk import XComArg
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.deposit import Chooser, site_application
+from airflow_pop3_gateway.gateway.applications import ApplicationRule, Chooser, Rules, proposed_application
 from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
 from airflow_pop3_gateway.operators.site import SiteOperator, refuse_unless
 from airflow_pop3_gateway.records import Classified
@@ -27,8 +27,10 @@ class ClassifyOperator(SiteOperator):
     :param retrieved: output of a :class:`RetrieveOperator` (templated, mappable); its site, base path and batches are
         used. Without it: ``pop3_conn_id``, and every batch of the site that waits.
     :param applications: Applications that have options of their own.
-    :param choose: names the Application of a mail, from a :class:`~airflow_pop3_gateway.operators.Choice`; ``None``
-        for the site's default; raises :class:`~airflow_pop3_gateway.errors.MailRefused` to reject the mail.
+    :param choose: names the Application of a mail: rows (:class:`~airflow_pop3_gateway.operators.ApplicationRule`,
+        or dictionaries with its fields) of which the first that fits decides, or a callable that takes a
+        :class:`~airflow_pop3_gateway.operators.Choice` and returns a name, ``None`` for the proposed one, or raises
+        :class:`~airflow_pop3_gateway.errors.MailRefused`.
     """
 
     template_fields: Sequence[str] = (*SiteOperator.template_fields, "retrieved")
@@ -40,16 +42,17 @@ class ClassifyOperator(SiteOperator):
         *,
         retrieved: Mapping[str, Any] | XComArg | None = None,
         applications: Iterable[Application] = (),
-        choose: Chooser = site_application,
+        choose: Chooser | Sequence[ApplicationRule | Mapping[str, Any]] = proposed_application,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.retrieved = retrieved
         self.applications = tuple(applications)
-        self.choose = choose
         refuse_unless(self, "retrieved", retrieved, Mapping, "the output of the task before")
-        if not callable(choose):
-            raise ConfigurationError(f"Task {self.task_id!r}: choose must be callable.", field="choose")
+        try:
+            self.choose: Chooser = choose if callable(choose) else Rules.of(choose)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Task {self.task_id!r}: choose: {error}", field="choose") from None
         if not all(isinstance(application, Application) for application in self.applications):
             raise ConfigurationError(
                 f"Task {self.task_id!r}: applications must be Application(…) values.", field="applications"

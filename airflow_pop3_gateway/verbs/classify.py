@@ -10,12 +10,16 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from airflow_pop3_gateway.config import Limits
-from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
+from airflow_pop3_gateway.gateway.applications import Chooser, Rules, proposed_application
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.mail.extract import Policy
 
@@ -32,10 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
         limits=Limits(),
     )
     show = _show_json if arguments.json else _show
+    try:
+        choose = _rules(arguments.rules) if arguments.rules else proposed_application
+    except (OSError, ValueError) as error:
+        print(f"{arguments.rules}: {error}", file=sys.stderr)
+        return 2
     failed = False
     try:
         for file in arguments.files:
-            answer = _answer(file, policy)
+            answer = _answer(file, policy, choose)
             failed = failed or "error" in answer
             show(answer)
         sys.stdout.flush()
@@ -44,10 +53,18 @@ def run(arguments: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _answer(file: str, policy: Policy) -> dict[str, Any]:
+def _rules(file: str) -> Rules:
+    rows = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(rows, list):
+        raise ConfigurationError("the rules must be a list of objects.", field="rules")
+    return Rules.of(rows)
+
+
+def _answer(file: str, policy: Policy, choose: Chooser) -> dict[str, Any]:
     try:
         with _opened(file) as source:
-            return {"file": file, **examine(_chunks(source), policy)}
+            size = source.seek(0, os.SEEK_END)
+            return {"file": file, **examine(lambda: _chunks(source), size, policy, choose)}
     except (OSError, GatewayError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         print(f"{file}: {reason}", file=sys.stderr)
@@ -62,10 +79,15 @@ def _answer(file: str, policy: Policy) -> dict[str, Any]:
 
 
 def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
-    return contextlib.nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb")
+    if file != "-":
+        return open(file, "rb")
+    kept = tempfile.TemporaryFile()
+    shutil.copyfileobj(sys.stdin.buffer, kept)
+    return kept
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    source.seek(0)
     while chunk := source.read(CHUNK):
         yield chunk
 

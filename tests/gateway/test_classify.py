@@ -12,7 +12,7 @@ from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, m
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import MailRefused, StoreCorrupt
 from airflow_pop3_gateway.gateway import classify
-from airflow_pop3_gateway.gateway.deposit import Choice
+from airflow_pop3_gateway.gateway.applications import Choice
 from airflow_pop3_gateway.records import RECORD_SCHEMA, TransferRecord
 from airflow_pop3_gateway.store import layout, outbox
 

@@ -163,7 +163,7 @@ def test_every_template_field_is_an_argument(operator: type[SiteOperator]) -> No
         (lambda: RetrieveOperator(task_id="t", pop3_conn_id=7), "pop3_conn_id must be"),  # type: ignore[arg-type]
         (lambda: RetrieveOperator(task_id="t", base_path=["x"]), "base_path must be"),  # type: ignore[arg-type]
         (lambda: ClassifyOperator(task_id="t", retrieved="{{ x }}"), "retrieved must be"),  # type: ignore[arg-type]
-        (lambda: ClassifyOperator(task_id="t", choose="EDI"), "choose must be callable"),  # type: ignore[arg-type]
+        (lambda: ClassifyOperator(task_id="t", choose="EDI"), "choose: must be a callable or a list"),  # type: ignore[arg-type]
         (lambda: ClassifyOperator(task_id="t", applications=["EDI"]), "Application"),  # type: ignore[list-item]
         (lambda: AcknowledgeOperator(task_id="t", smtp_conn_id=1), "smtp_conn_id must be"),  # type: ignore[arg-type]
         (lambda: PurgeOperator(task_id="t", days=-1), "days"),

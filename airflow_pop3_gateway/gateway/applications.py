@@ -1,0 +1,188 @@
+"""Which Application a mail belongs to (Gateway: *ExitPop3GetAppli*): rules as data, or any callable.
+
+Strategy: a chooser is called once for a mail, as soon as its header is known, and sees what the Gateway's exit sees and
+more. Rules are a chooser made of rows: the first row whose patterns all fit decides; ``*`` and ``?`` are wildcards, case
+does not count. What the first file is called is looked up only when a row asks, in the first octets of the mail.
+
+Invariant: the same mail and rules give the same Application, wherever they are asked: on reception, in a replay, from
+the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from airflow_pop3_gateway.config import Application, at_least
+from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
+from airflow_pop3_gateway.mail.extract import Policy, understand
+from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.records import Leaf
+
+Octets = Callable[[], Iterator[bytes]]
+"""Gives the exact octets of a mail in pieces, from the start at each call."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What chooses an Application sees (Gateway: the arguments of *ExitPop3GetAppli*), and more.
+
+    :ivar originator: the site; :ivar destination: the login; :ivar xfer_ident: the Message-ID, or the header's digest;
+        :ivar subject: parameters included; :ivar application: the proposed one: ``APPLI`` of the subject, else the
+        site's; :ivar size: octets of the whole mail; :ivar head: the header block.
+    """
+
+    originator: str
+    destination: str
+    from_: str
+    to: tuple[str, ...]
+    xfer_ident: str
+    subject: str
+    application: str
+    size: int
+    head: Head
+    octets: Octets = field(repr=False, compare=False)
+
+    @cached_property
+    def _first_file(self) -> Leaf | None:
+        beginning = next(self.octets(), b"")
+        several = Policy(multiple_attachments="extract")
+        attachments = understand([beginning], lambda head: several, lambda name, kind: Nowhere()).attachments
+        return attachments[0] if attachments else None
+
+    @property
+    def file_name(self) -> str:
+        """What the first attached file is called, ``""`` when there is none or it has no name."""
+        return (self._first_file.name or "") if self._first_file else ""
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """Content type of the mail, and of its first attached file."""
+        own = self.head.content_type.value
+        return (own, self._first_file.content_type) if self._first_file else (own,)
+
+
+Chooser = Callable[[Choice], str | None]
+"""Names the Application; ``None`` for the proposed one; raises MailRefused to reject the mail."""
+
+
+def proposed_application(choice: Choice) -> str | None:
+    """The proposed Application: what the sample of the Gateway's exit does."""
+    return choice.application
+
+
+class Nowhere:
+    """A file that nobody keeps."""
+
+    def write(self, data: bytes) -> None:
+        """Forget."""
+
+    def commit(self) -> str:
+        """Nothing is stored."""
+        return ""
+
+    def discard(self) -> None:
+        """Nothing was stored."""
+
+
+@dataclass(frozen=True)
+class ApplicationRule:
+    """One row: patterns that must all fit, and what follows.
+
+    :ivar application: the Application's name; :ivar reject: refuse the mail instead (*error_mail_disposal* applies);
+        :ivar min_size: octets of the whole mail, as :ivar max_size:. Every other field is a pattern for the field of
+        :class:`Choice` of that name; ``to`` and ``content_type`` fit when one of several values fits.
+    """
+
+    application: str = ""
+    reject: bool = False
+    originator: str = "*"
+    destination: str = "*"
+    from_: str = "*"
+    to: str = "*"
+    subject: str = "*"
+    xfer_ident: str = "*"
+    file_name: str = "*"
+    content_type: str = "*"
+    min_size: int = 0
+    max_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in _PATTERNS:
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"rule: {name} must be a pattern as text.", field=name.rstrip("_"))
+        if not self.reject:
+            Application(self.application)
+        elif self.application:
+            raise ConfigurationError("rule: give an application or reject, not both.", field="reject")
+        at_least("min_size", self.min_size, 0)
+        at_least("max_size", self.max_size, self.min_size)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> ApplicationRule:
+        """Read a row as people write it (``from`` without the underscore).
+
+        :raises ConfigurationError: naming a field that does not exist, or a value that makes no sense.
+        """
+        names = {item.name.rstrip("_"): item.name for item in dataclasses.fields(cls)}
+        for name in row:
+            if name not in names:
+                near = difflib.get_close_matches(str(name), names, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"fields are {', '.join(names)}."
+                raise ConfigurationError(f"rule: there is no field {name!r}; {advice}", field=str(name))
+        return cls(**{names[name]: value for name, value in row.items()})
+
+    def fits(self, choice: Choice) -> bool:
+        """Whether every pattern fits."""
+        if choice.size < self.min_size or (self.max_size is not None and choice.size > self.max_size):
+            return False
+        return all(self._fits(name, choice) for name in _PATTERNS if getattr(self, name) != "*")
+
+    def _fits(self, name: str, choice: Choice) -> bool:
+        value = getattr(choice, "content_types" if name == "content_type" else name)
+        values = value if isinstance(value, tuple) else (value,)
+        return any(_pattern(getattr(self, name)).fullmatch(one) for one in values)
+
+
+_PATTERNS = ("originator", "destination", "from_", "to", "subject", "xfer_ident", "content_type", "file_name")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    parts = re.split(r"([*?])", text)
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A chooser made of rows: the first that fits decides; where none fits, the proposed Application stays."""
+
+    rows: tuple[ApplicationRule, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[ApplicationRule | Mapping[str, Any]]) -> Rules:
+        """Rows as values or as JSON. :raises ConfigurationError: naming the row and the field."""
+        if not isinstance(rows, Sequence) or isinstance(rows, str):
+            raise ConfigurationError("must be a callable or a list of rules.", field="rules")
+        read = []
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, ApplicationRule | Mapping):
+                raise ConfigurationError(f"rule {number} is not an object with fields.", field="rules")
+            try:
+                read.append(row if isinstance(row, ApplicationRule) else ApplicationRule.from_json(row))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"rule {number}: {error}", field="rules") from None
+        return cls(tuple(read))
+
+    def __call__(self, choice: Choice) -> str | None:
+        for number, rule in enumerate(self.rows, 1):
+            if rule.fits(choice):
+                if rule.reject:
+                    raise MailRefused(f"rule {number} rejects this mail", code="application-rejected")
+                return rule.application
+        return choice.application
