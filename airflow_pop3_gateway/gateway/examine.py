@@ -7,6 +7,8 @@ seen, for nothing is remembered.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_pop3_gateway.acks import mdn, parse_report
@@ -27,7 +29,7 @@ def examine(
     :param choose: names the Application, as on reception.
     :returns: JSON-plain: ``type``, ``file_name``, ``application``, ``rule``, ``rejected``, ``xfer_ident``, ``from``,
         ``to``, ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``,
-        ``sha256``), ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``.
+        ``sha256``), ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
     """
     application = policy.application
     refused: Reason | None = None
@@ -43,7 +45,14 @@ def examine(
             refused = Reason(error.code, str(error))
         return dataclasses.replace(policy, application=application)
 
-    understanding = understand(octets(), chosen, lambda name, content_type: Nowhere())
+    digest = hashlib.sha256()
+
+    def digested() -> Iterator[bytes]:
+        for piece in octets():
+            digest.update(piece)
+            yield piece
+
+    understanding = understand(digested(), chosen, lambda name, content_type: Nowhere())
     head = understanding.head
     subject, xfb = split_subject(head.subject) if policy.extract_file else (head.subject, {})
     report = parse_report(understanding.captured) if understanding.type == "EERP" else None
@@ -69,4 +78,5 @@ def examine(
         "defects": [defect.to_json() for defect in understanding.defects],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],
         "octets": understanding.octets,
+        "sha256": digest.hexdigest(),
     }

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from airflow_pop3_gateway.config import Address
 from airflow_pop3_gateway.errors import (
+    AuthenticationFailed,
     CommandRefused,
     ConnectionLost,
     Pop3Error,
@@ -149,7 +150,16 @@ def _log_in_by(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
         if timestamp is None:
             raise SecurityRefused("auth='apop', but the greeting has no timestamp; nothing was sent.")
         digest = hashlib.md5((timestamp + site.password).encode("utf-8"), usedforsecurity=False).hexdigest()
-        yield from _say(session, "APOP", site.login, digest)
+        try:
+            yield from _say(session, "APOP", site.login, digest)
+        except AuthenticationFailed as error:
+            if site.auth != "auto":
+                raise
+            # Servers put a timestamp into the greeting without knowing APOP; trying on could lock the account.
+            raise AuthenticationFailed(
+                f"{error} The greeting offers APOP; if login and password are right, set auth to 'basic'.",
+                **error.facts,
+            ) from None
     else:
         yield from _authenticate(session, mechanism)
 

@@ -347,6 +347,19 @@ def test_the_error_challenge_of_a_bad_token_is_answered(serve, connect, mechanis
     assert "ya29" not in repr(caught.value)
 
 
+def test_apop_that_is_offered_and_refused_names_the_remedy(serve, connect):
+    """A timestamp in the greeting is no proof; trying the next mechanism could lock the account."""
+
+    def script(peer):
+        peer.say(b"+OK ready <1.2@pop.example>\r\n")
+        peer.answer(b"CAPA", b"-ERR\r\n")
+        peer.hear()
+        peer.say(b"-ERR [AUTH] Bad login\r\n")
+
+    with pytest.raises(AuthenticationFailed, match="set auth to 'basic'"):
+        connect(serve(script).site(auth="auto"))
+
+
 def test_a_challenge_too_many_is_cancelled(serve, connect):
     def script(peer):
         greet(peer)
