@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +18,7 @@ from airflow_pop3_gateway.errors import (
     ServerBroken,
     ServerUnavailable,
     StoreError,
+    StoreUnavailable,
     TimedOut,
 )
 from airflow_pop3_gateway.gateway import retrieve
@@ -283,6 +285,20 @@ def test_a_store_that_fails_stops_the_session_before_any_deletion(maildrop: Open
     assert drop.left == [letter(1)] and not drop.commands("DELE")
     drop.store.delete("spool")
     assert drop.poll().messages == 1
+
+
+def test_a_full_store_loses_nothing(maildrop: Open) -> None:
+    drop = maildrop(letter(1, b"x" * 5000 + b"\r\n"), letter(2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # writing past it fails like a full disk
+    try:
+        with pytest.raises(StoreUnavailable) as told:
+            drop.poll()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.retriable
+    assert len(drop.left) == 2 and not drop.commands("DELE")
+    assert drop.poll().messages == 2 and drop.left == []
 
 
 def test_progress_is_told_with_messages_octets_and_total(maildrop: Open) -> None:
