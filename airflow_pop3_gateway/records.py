@@ -33,6 +33,8 @@ J = TypeVar("J", bound="Jsonable")
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in _SCALARS:
+        return value
     if isinstance(value, Jsonable):
         return value.to_json()
     if isinstance(value, tuple | list):
@@ -40,6 +42,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+_SCALARS = frozenset((str, int, float, bool))
 
 
 def _revive(kind: Any, value: Any) -> Any:
@@ -56,15 +61,26 @@ def _revive(kind: Any, value: Any) -> Any:
     return value
 
 
-_KINDS: dict[type, Mapping[str, Any]] = {}
+def _is_plain(kind: Any) -> bool:
+    """Whether the JSON form of a value of this type is the value."""
+    arguments = typing.get_args(kind)
+    nothing = isinstance(kind, type) and issubclass(kind, Jsonable)
+    return not nothing and typing.get_origin(kind) is not tuple and all(map(_is_plain, arguments))
 
 
-def _field_kinds(cls: Any) -> Mapping[str, Any]:
-    kinds = _KINDS.get(cls)
-    if kinds is None:
+_FIELDS: dict[type, tuple[tuple[str, str, Any], ...]] = {}
+
+
+def _fields(cls: Any) -> tuple[tuple[str, str, Any], ...]:
+    """Of each field: its name, its key in JSON, and its type where a value of it has to be revived."""
+    fields = _FIELDS.get(cls)
+    if fields is None:
         hints = typing.get_type_hints(cls)
-        kinds = _KINDS[cls] = {item.name: hints[item.name] for item in dataclasses.fields(cls)}
-    return kinds
+        names = [item.name for item in dataclasses.fields(cls)]
+        fields = _FIELDS[cls] = tuple(
+            (name, name.rstrip("_"), None if _is_plain(hints[name]) else hints[name]) for name in names
+        )
+    return fields
 
 
 class Jsonable:
@@ -74,7 +90,7 @@ class Jsonable:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of JSON-plain values, one item a field, in the order of the fields."""
-        return {name.rstrip("_"): _plain(getattr(self, name)) for name in _field_kinds(type(self))}
+        return {key: _plain(getattr(self, name)) for name, key, _ in _fields(type(self))}
 
     @classmethod
     def from_json(cls: type[J], data: Mapping[str, Any]) -> J:
@@ -82,9 +98,12 @@ class Jsonable:
 
         :raises TypeError: when a field without a default is missing.
         """
-        kinds = _field_kinds(cls).items()
         return cls(
-            **{name: _revive(kind, data[key]) for name, kind in kinds if (key := name.rstrip("_")) in data}
+            **{
+                name: data[key] if kind is None else _revive(kind, data[key])
+                for name, key, kind in _fields(cls)
+                if key in data
+            }
         )
 
 
@@ -184,7 +203,7 @@ class Report(Jsonable):
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestEntry(Jsonable):
     """One mail of a batch: a line of ``manifest.jsonl``.
 
@@ -213,7 +232,7 @@ class ManifestEntry(Jsonable):
         return f"{self.batch}-{self.index:06d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LedgerEntry(Jsonable):
     """What is known of one UIDL of a site.
 
@@ -229,6 +248,20 @@ class LedgerEntry(Jsonable):
     stored_at: str
     gone_since: str | None = None
     why: str = ""
+
+    def become(self, state: LedgerState) -> LedgerEntry:
+        """The same in another state."""
+        return LedgerEntry(
+            state,
+            self.batch,
+            self.index,
+            self.list_size,
+            self.sha256,
+            self.head_sha256,
+            self.stored_at,
+            self.gone_since,
+            self.why,
+        )
 
 
 @dataclass(frozen=True)

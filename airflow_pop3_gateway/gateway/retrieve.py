@@ -23,7 +23,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from airflow_pop3_gateway.config import RemoteSite
@@ -33,7 +33,7 @@ from airflow_pop3_gateway.gateway.reconcile import Retention, reconcile
 from airflow_pop3_gateway.records import LedgerState, Retrieved
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import Ledger
-from airflow_pop3_gateway.store.spool import SpoolWriter, commit_manifest
+from airflow_pop3_gateway.store.spool import SpoolWriter
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ class _Session:
     retention: Retention
     now: Clock
     on_progress: Progress
+    again: dict[int, str] = field(default_factory=dict)
+    """Numbers whose octets a batch before had stored, under this UIDL."""
 
     def run(self) -> Retrieved:
         """Steps 2 to 7."""
@@ -99,8 +101,9 @@ class _Session:
         fitting = self._fitting(wanted)
         chosen = self._within_bounds(fitting)
         spool, trouble = self._fetch(chosen)
-        fresh, again = self._commit(spool)
-        doomed += again
+        fresh = list(spool.arrived)
+        self._commit(spool)
+        doomed += self.again
         if self.retention.deletes_now:
             doomed += fresh
         self._mark(doomed, "DELETE_PENDING")
@@ -112,12 +115,11 @@ class _Session:
         self.ledger.save(self.store)
         if trouble is not None and not fresh:
             raise trouble
-        entries = [spool.entries[number] for number in fresh]
         return Retrieved(
             self.site.name,
             batch=spool.batch if fresh else None,
             messages=len(fresh),
-            octets=sum(entry.length for entry in entries),
+            octets=sum(mail.length for mail in spool.arrived.values()),
             deleted=len(deleted),
             kept=sum(entry.state in ("KEPT", "COMMITTED") for entry in self.ledger.entries.values()),
             known=len(self.listing.sizes) - len(wanted),
@@ -153,6 +155,7 @@ class _Session:
             self.listing.sizes,
             now=lambda: layout.timestamp(self.now()),
             max_message_bytes=self.site.max_message_bytes,
+            stored_before=self._recogniser(),
             on_mail=lambda messages, octets: self.on_progress(messages, octets, len(numbers)),
         )
         trouble: Pop3Error | None = None
@@ -163,7 +166,7 @@ class _Session:
                 self.client.retrieve(numbers, spool)
             except Pop3Error as error:
                 log.warning(
-                    "%s: the session broke after %d mails: %s", self.site.name, len(spool.entries), error
+                    "%s: the session broke after %d mails: %s", self.site.name, len(spool.arrived), error
                 )
                 trouble = error
             except BaseException:
@@ -172,32 +175,34 @@ class _Session:
             spool.close()
         return spool, trouble
 
-    def _commit(self, spool: SpoolWriter) -> tuple[list[int], list[int]]:
-        """Step 5. :returns: numbers newly stored, and numbers whose octets a batch before had stored."""
-        stored = {
+    def _recogniser(self) -> Callable[[int, str, int], bool]:
+        """Tells mails that are due and came again: the proof by TOP failed, or their UIDL changed."""
+        due = {
             (entry.sha256, entry.list_size): uidl
             for uidl, entry in self.ledger.entries.items()
             if self.retention.is_due(entry)
         }
-        fresh: list[int] = []
-        again: list[int] = []
-        for number, entry in spool.entries.items():
-            if (uidl := stored.pop((entry.sha256, entry.list_size), None)) is None:
-                fresh.append(number)
-            else:
-                self.ledger.entries[entry.uidl] = self.ledger.entries.pop(uidl)
-                again.append(number)
-        if fresh:
-            entries = [dataclasses.replace(spool.entries[n], index=index) for index, n in enumerate(fresh)]
-            commit_manifest(self.store, self.site.name, spool.batch, entries)
+
+        def stored_before(number: int, sha256: str, list_size: int) -> bool:
+            if (uidl := due.pop((sha256, list_size), None)) is not None:
+                self.again[number] = uidl
+            return uidl is not None
+
+        return stored_before
+
+    def _commit(self, spool: SpoolWriter) -> None:
+        """Step 5."""
+        for number, uidl in self.again.items():
+            self.ledger.entries[self.listing.names[number]] = self.ledger.entries.pop(uidl)
+        if spool.arrived:
+            spool.commit()
             stored_at = layout.timestamp(self.now())
-            for entry in entries:
-                self.ledger.add(entry, self.retention.first_state, stored_at)
+            for mail in spool.arrived.values():
+                self.ledger.add(mail, self.retention.first_state, stored_at)
             self.ledger.batches.append(spool.batch)
-        elif spool.entries:
+        elif self.again:
             self.store.delete_tree(layout.spool(self.site.name, spool.batch))
         self.ledger.open_batch = None
-        return fresh, again
 
     def _delete_and_quit(self, doomed: Sequence[int]) -> tuple[list[int], Pop3Error | None]:
         """Step 6. :returns: numbers whose deletion the server confirmed, and what went wrong."""
@@ -216,7 +221,8 @@ class _Session:
     def _mark(self, numbers: Sequence[int], state: LedgerState) -> None:
         for number in numbers:
             uidl = self.listing.names[number]
-            self.ledger.entries[uidl] = dataclasses.replace(self.ledger.entries[uidl], state=state)
+            if (entry := self.ledger.entries[uidl]).state != state:
+                self.ledger.entries[uidl] = entry.become(state)
 
     def _note_refusals(self, spool: SpoolWriter) -> None:
         listed = self.listing.numbers.keys()

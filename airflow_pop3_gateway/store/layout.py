@@ -29,8 +29,7 @@ def segment(word: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: how every time is written down."""
-    moment = moment.astimezone(timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.astimezone(timezone.utc).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def moment(text: str) -> datetime:

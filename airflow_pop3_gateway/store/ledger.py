@@ -11,16 +11,18 @@ lie in ``transfers/``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from airflow_pop3_gateway.errors import StoreCorrupt
 from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
-from airflow_pop3_gateway.store.spool import read_manifest
+from airflow_pop3_gateway.store.spool import Arrived, read_manifest
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Ledger:
     refusals: dict[str, int] = field(default_factory=dict)
     generation: int = 0
     _stored: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _digest: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def load(cls, store: Store, site: str) -> Ledger:
@@ -49,8 +52,12 @@ class Ledger:
         """
         key = layout.ledger(site)
         data = store.find(key)
+        return cls._read(site, store.address(key), data)
+
+    @classmethod
+    def _read(cls, site: str, address: str, data: bytes | None) -> Ledger:
         if data is None:
-            return cls(site)._as_stored()
+            return cls(site)._as_stored(b"")
         try:
             document: Mapping[str, Any] = json.loads(data)
             ledger = cls(
@@ -63,14 +70,15 @@ class Ledger:
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreCorrupt(
-                f"{store.address(key)} is not a ledger ({error}). Move it away: mails are then downloaded again and "
+                f"{address} is not a ledger ({error}). Move it away: mails are then downloaded again and "
                 "recognised as duplicates, none is lost.",
-                key=key,
+                key=layout.ledger(site),
             ) from None
-        return ledger._as_stored()
+        return ledger._as_stored(data)
 
-    def _as_stored(self) -> Ledger:
+    def _as_stored(self, data: bytes | bytearray) -> Ledger:
         self._stored = self._document()
+        self._digest = hashlib.sha256(data).hexdigest()
         return self
 
     def _document(self) -> dict[str, Any]:
@@ -87,17 +95,33 @@ class Ledger:
         """Write the whole ledger if it changed; what another session wrote since :meth:`load` is merged in."""
         if self._document() == self._stored:
             return
-        stored = Ledger.load(store, self.site)
-        if stored.generation != self.generation:
-            self.entries = {**stored.entries, **self.entries}
-            self.batches = sorted({*stored.batches, *self.batches})
-        self.generation = stored.generation + 1
-        self._as_stored()
-        entries = {uidl: entry.to_json() for uidl, entry in self.entries.items()}
-        document = {**self._stored, "generation": self.generation, "entries": entries}
-        store.replace(layout.ledger(self.site), json.dumps(document, separators=(",", ":")).encode())
+        key = layout.ledger(self.site)
+        data = store.find(key)
+        if hashlib.sha256(data or b"").hexdigest() != self._digest:
+            stored = self._read(self.site, store.address(key), data)
+            if stored.generation != self.generation:
+                self.entries = {**stored.entries, **self.entries}
+                self.batches = sorted({*stored.batches, *self.batches})
+            self.generation = stored.generation
+        del data
+        self.generation += 1
+        written = self._written()
+        store.replace(key, written)
+        self._as_stored(written)
 
-    def add(self, entry: ManifestEntry, state: LedgerState, stored_at: str, why: str = "") -> None:
+    def _written(self) -> bytearray:
+        """The document as JSON; entries one by one, for there may be very many of them."""
+        rest = {**self._document(), "generation": self.generation}
+        del rest["entries"]
+        written = bytearray(json.dumps(rest, separators=(",", ":"))[:-1].encode())
+        comma = ',"entries":{'
+        for uidl, entry in self.entries.items():
+            written += f"{comma}{quoted(uidl)}:{_line(entry)}".encode()
+            comma = ","
+        written += b"}}" if self.entries else b',"entries":{}}'
+        return written
+
+    def add(self, entry: ManifestEntry | Arrived, state: LedgerState, stored_at: str, why: str = "") -> None:
         """Note a mail that a manifest committed."""
         self.entries[entry.uidl] = LedgerEntry(
             state,
@@ -125,6 +149,16 @@ class Ledger:
             self.add(entry, state, entry.retrieved_at)
         self.batches = sorted({*self.batches, batch})
         return len(manifest)
+
+
+def _line(entry: LedgerEntry) -> str:
+    """:meth:`LedgerEntry.to_json`, written out because a session writes thousands."""
+    gone_since = quoted(entry.gone_since) if entry.gone_since else "null"
+    return (
+        f'{{"state":"{entry.state}","batch":{quoted(entry.batch)},"index":{entry.index},"list_size":{entry.list_size},'
+        f'"sha256":"{entry.sha256}","head_sha256":"{entry.head_sha256}","stored_at":{quoted(entry.stored_at)},'
+        f'"gone_since":{gone_since},"why":{quoted(entry.why)}}}'
+    )
 
 
 def waiting_batches(store: Store, site: str) -> list[str]:

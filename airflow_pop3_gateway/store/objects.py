@@ -99,7 +99,7 @@ class Store:
         finally:
             writer.discard()
 
-    def replace(self, key: str, data: bytes) -> None:
+    def replace(self, key: str, data: bytes | bytearray) -> None:
         """Publish an object over an older one; a reader sees the old or the new one, whole."""
         path = self._path(key)
         with mapped(key):
@@ -111,7 +111,7 @@ class Store:
                 finally:
                     writer.discard()
             else:
-                self._fs.pipe_file(path, data)
+                self._fs.pipe_file(path, bytes(data))
 
     def read(self, key: str) -> bytes:
         """The whole object. :raises StoreCorrupt: when it is not there."""

@@ -1,11 +1,13 @@
 """The spool: raw mails in segments, and the manifest whose exclusive creation commits the batch.
 
-Strategy: a session writes mails one after another into a segment while the socket still delivers; a large mail gets
-a segment of its own. Nothing is parsed beyond the end of the header block. What the manifest does not name does not
-exist: a segment without a manifest is rubbish of a session that died.
+Strategy: a session writes mails one after another into a segment while the socket still delivers, and their lines
+into a manifest that nobody sees yet; a large mail gets a segment of its own. Nothing is parsed beyond the end of the
+header block. What the manifest does not name does not exist: a segment without a manifest is rubbish of a session
+that died.
 
-Invariant: memory is bounded by the buffers here, whatever the size of a mail or of the maildrop; the octets between
-``offset`` and ``offset + length`` are those of the wire, and ``sha256`` is their digest.
+Invariant: octets in memory are bounded by the buffers here, whatever the size of a mail; of a mail that arrived only
+what the ledger needs is remembered. The octets between ``offset`` and ``offset + length`` are those of the wire, and
+``sha256`` is their digest.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from airflow_pop3_gateway.errors import CommandRefused, StoreCorrupt
@@ -28,22 +32,48 @@ ALONE_BYTES = 8 << 20
 """A mail that LIST calls larger than this gets a segment of its own, so that it can be read and removed alone."""
 GATHER_BYTES = 256 << 10
 """Small writes are gathered up to this many octets before they go to the store."""
+DIRECT_BYTES = 64 << 10
+"""A write of so many octets goes to the store as it is: to gather it would cost a copy and save nothing."""
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
+QUIET_BYTES = 2047
+"""Octets ``hashlib`` digests without letting go of the interpreter lock. To let go of it costs other sessions of the
+process more than a small mail's digest takes."""
+SMALL_BYTES = 16 << 10
+"""A write up to this size is digested in pieces of :data:`QUIET_BYTES`."""
 
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
-    rb"^(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
-    re.IGNORECASE | re.MULTILINE,
+    rb"\n(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
 )
 
 
+@dataclass(slots=True)
+class Arrived:
+    """What a session remembers of a mail that arrived whole; the rest is in its line of the manifest."""
+
+    uidl: str
+    batch: str
+    index: int
+    length: int
+    list_size: int
+    sha256: str
+    head_sha256: str
+
+
+def never_before(number: int, sha256: str, list_size: int) -> bool:
+    """No mail was stored by a batch before."""
+    return False
+
+
 class SpoolWriter:
-    """A sink for one pipelined RETR run; afterwards :attr:`entries` is what arrived whole.
+    """A sink for one pipelined RETR run; afterwards :attr:`arrived` is what arrived whole and is new.
 
     :param now: gives the ``retrieved_at`` of each mail.
     :param uidls: message number → identity; :param sizes: message number → octets by LIST.
     :param max_message_bytes: past it a mail is dropped while it streams, and named in :attr:`too_large`.
+    :param stored_before: asked with (number, SHA-256, octets by LIST) of each whole mail; of one it says yes to there
+        will be no line in the manifest.
     :param on_mail: called after every whole mail with (mails, octets) so far.
     """
 
@@ -56,20 +86,26 @@ class SpoolWriter:
         sizes: Mapping[int, int],
         now: Callable[[], str],
         max_message_bytes: int | None = None,
+        stored_before: Callable[[int, str, int], bool] = never_before,
         on_mail: Callable[[int, int], None] = lambda mails, octets: None,
     ) -> None:
-        self.entries: dict[int, ManifestEntry] = {}
+        self.arrived: dict[int, Arrived] = {}
         self.refusals: dict[int, CommandRefused] = {}
         self.too_large: list[int] = []
         self.empty: list[int] = []
         self.octets = 0
+        self._mails = 0
         self._store, self._site, self.batch = store, site, batch
         self._uidls, self._sizes, self._now, self._on_mail = uidls, sizes, now, on_mail
-        self._most = max_message_bytes
+        self._most, self._stored_before = max_message_bytes, stored_before
         self._writer: Writer | None = None
         self._segments = 0
         self._position = 0
         self._gathered = bytearray()
+        self._manifest: Writer | None = None
+        self._lines = bytearray()
+        where = {"schema": MANIFEST_SCHEMA, "site": site, "batch": batch}
+        self._line_start = f'{json.dumps(where, separators=(",", ":"))[:-1]},"index":'
         self._reset()
 
     def _reset(self) -> None:
@@ -98,29 +134,49 @@ class SpoolWriter:
 
     def write(self, data: Octets) -> None:
         """Octets of the current mail, in order."""
-        self._length += len(data)
+        size = len(data)
+        self._length += size
         if self._dropped:
             return
         if self._most is not None and self._length > self._most:
             self._dropped = True
             return
-        self._digest.update(data)
-        if not self._head_done:
+        if self._head_done:
+            self._digest.update(data)
+        else:
             self._look_for_head(data)
-        self._position += len(data)
-        self._gathered += data
-        if len(self._gathered) >= GATHER_BYTES:
+        self._position += size
+        if size < DIRECT_BYTES:
+            self._gathered += data
+            if len(self._gathered) >= GATHER_BYTES:
+                self._flush()
+        elif self._writer is not None:
             self._flush()
+            self._writer.write(data)
 
     def _look_for_head(self, data: Octets) -> None:
-        seen = max(0, len(self._head) - 3)
-        self._head += data
-        if (end := _END_OF_HEAD.search(self._head, seen)) is not None:
-            del self._head[end.end() :]
-            self._head_digest = hashlib.sha256(self._head).hexdigest()
-            self._head_done = True
-        elif len(self._head) > HEAD_BYTES:
-            self._head_done = True
+        """Digest octets that may hold the end of the header block.
+
+        A digest can be read and goes on then: the header block's is on the way to that of the mail.
+        """
+        head, seen = self._head, len(self._head)
+        if head:
+            head += data
+        if (end := _END_OF_HEAD.search(head or data, max(0, seen - 2))) is None:
+            if not head:
+                head += data
+            self._digest.update(data)
+            self._head_done = len(head) > HEAD_BYTES
+            return
+        view, stop = memoryview(data), end.end() - seen
+        if seen:
+            del head[end.end() :]
+        else:
+            head += view[:stop]
+        _digest_quietly(self._digest, view[:stop])
+        self._head_digest = self._digest.hexdigest()
+        _digest_quietly(self._digest, view[stop:])
+        self._head_done = True
 
     def end(self, number: int) -> None:
         """The mail is whole."""
@@ -129,23 +185,26 @@ class SpoolWriter:
         elif not self._length:
             self.empty.append(number)
         else:
+            sha256 = self._digest.hexdigest()
+            if not self._stored_before(number, sha256, self._sizes[number]):
+                head_sha256 = self._head_digest if self._head_done else sha256
+                self._note(number, sha256, head_sha256)
+            self._mails += 1
             self.octets += self._length
-            self.entries[number] = ManifestEntry(
-                schema=MANIFEST_SCHEMA,
-                site=self._site,
-                batch=self.batch,
-                index=len(self.entries),
-                uidl=self._uidls[number],
-                segment=layout.segment_name(self._segments),
-                offset=self._start,
-                length=self._length,
-                sha256=self._digest.hexdigest(),
-                head_sha256=self._head_digest if self._head_done else hashlib.sha256(self._head).hexdigest(),
-                list_size=self._sizes[number],
-                retrieved_at=self._now(),
-                headers=_few_fields(self._head),
-            )
-            self._on_mail(len(self.entries), self.octets)
+            self._on_mail(self._mails, self.octets)
+
+    def _note(self, number: int, sha256: str, head_sha256: str) -> None:
+        """Add a line to the manifest: :meth:`ManifestEntry.to_json` of this mail, written out because it is written
+        for every mail while the server waits."""
+        uidl, list_size, index = self._uidls[number], self._sizes[number], len(self.arrived)
+        self.arrived[number] = Arrived(uidl, self.batch, index, self._length, list_size, sha256, head_sha256)
+        self._lines += (
+            f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{layout.segment_name(self._segments)}",'
+            f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'
+            f'"list_size":{list_size},"retrieved_at":{quoted(self._now())},"headers":{{{_few_fields(self._head)}}}}}\n'
+        ).encode()
+        if len(self._lines) >= GATHER_BYTES:
+            self._flush_lines()
 
     def refused(self, number: int, error: CommandRefused) -> None:
         """The server did not give this one; it stays where it is."""
@@ -154,7 +213,14 @@ class SpoolWriter:
     def _flush(self) -> None:
         if self._writer is not None and self._gathered:
             self._writer.write(self._gathered)
-            self._gathered = bytearray()
+            self._gathered.clear()
+
+    def _flush_lines(self) -> Writer:
+        if self._manifest is None:
+            self._manifest = self._store.create(layout.manifest(self._site, self.batch))
+        self._manifest.write(self._lines)
+        self._lines.clear()
+        return self._manifest
 
     def _close_segment(self) -> None:
         self._flush()
@@ -167,27 +233,35 @@ class SpoolWriter:
         """Publish the last segment; the manifest may follow."""
         self._close_segment()
 
+    def commit(self) -> None:
+        """Publish the manifest: from now on the mails exist. :raises AlreadyStored: the batch was committed before."""
+        self._flush_lines().commit()
+
     def discard(self) -> None:
-        """Give up the segment that is open; harmless after :meth:`close`."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
+        """Give up what is not published; harmless after :meth:`close` and :meth:`commit`."""
+        for writer in (self._writer, self._manifest):
+            if writer is not None:
+                writer.discard()
+        self._writer = self._manifest = None
 
 
-def _few_fields(head: bytearray) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for match in _FIELDS.finditer(head):
-        name = match[1].decode("ascii").lower()
-        fields.setdefault(name, re.sub(rb"\r?\n", b"", match[2]).decode("utf-8", "replace")[:998])
-    return fields
+def _digest_quietly(digest: Any, view: memoryview) -> None:
+    if len(view) > SMALL_BYTES:
+        digest.update(view)
+    else:
+        for start in range(0, len(view), QUIET_BYTES):
+            digest.update(view[start : start + QUIET_BYTES])
 
 
-def commit_manifest(
-    store: Store, site: str, batch: str, entries: Iterator[ManifestEntry] | list[ManifestEntry]
-) -> None:
-    """Commit a batch. :raises AlreadyStored: when the batch was committed before."""
-    lines = (json.dumps(entry.to_json(), separators=(",", ":")) for entry in entries)
-    store.put(layout.manifest(site, batch), "".join(f"{line}\n" for line in lines).encode())
+def _few_fields(head: bytearray) -> str:
+    """The items of a JSON object: the first field of each name, unfolded."""
+    fields: dict[bytes, str] = {}
+    for name, value in _FIELDS.findall(b"\n" + head):
+        text = value.decode("utf-8", "replace")
+        if "\n" in text:
+            text = text.replace("\r\n", "").replace("\n", "")
+        fields.setdefault(name.lower(), quoted(text.removesuffix("\r")[:998]))
+    return ",".join([f'"{name.decode()}":{value}' for name, value in fields.items()])
 
 
 def read_manifest(store: Store, site: str, batch: str) -> list[ManifestEntry] | None:

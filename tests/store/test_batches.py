@@ -11,7 +11,8 @@ import pytest
 from airflow_pop3_gateway.errors import StoreCorrupt
 from airflow_pop3_gateway.store import Store, batches, layout
 from airflow_pop3_gateway.store.batches import BatchReader
-from airflow_pop3_gateway.store.spool import SpoolWriter
+from airflow_pop3_gateway.records import ManifestEntry
+from airflow_pop3_gateway.store.spool import SpoolWriter, read_manifest
 
 BATCH = "20261123T080910123Z-00000001"
 
@@ -26,7 +27,7 @@ class CountingStore(Store):
         return super().stream(key, offset, length, chunk)
 
 
-def spooled(base: Path, mails: list[bytes]) -> tuple[CountingStore, BatchReader, SpoolWriter]:
+def spooled(base: Path, mails: list[bytes]) -> tuple[CountingStore, BatchReader, list[ManifestEntry]]:
     store = CountingStore.at(base)
     assert isinstance(store, CountingStore)
     numbers = range(len(mails))
@@ -37,7 +38,10 @@ def spooled(base: Path, mails: list[bytes]) -> tuple[CountingStore, BatchReader,
         sink.write(mail)
         sink.end(number)
     sink.close()
-    return store, BatchReader(store, list(sink.entries.values())), sink
+    sink.commit()
+    manifest = read_manifest(store, "edi", BATCH)
+    assert manifest is not None
+    return store, BatchReader(store, manifest), manifest
 
 
 @pytest.mark.parametrize("block", [7, 100, 1000, 1 << 20])
@@ -48,21 +52,21 @@ def test_every_mail_is_cut_out_as_it_was_written(
     monkeypatch.setattr(batches, "SMALL_BYTES", min(block, 300))
     chance = random.Random(7)
     mails = [chance.randbytes(chance.choice((1, 6, 7, 8, 99, 301, 1500))) for _ in range(60)]
-    _, reader, sink = spooled(tmp_path, mails)
+    _, reader, manifest = spooled(tmp_path, mails)
     for number in chance.sample(range(60), 60):
-        assert b"".join(reader.mail(sink.entries[number])) == mails[number]
+        assert b"".join(reader.mail(manifest[number])) == mails[number]
 
 
 def test_a_thousand_small_mails_cost_one_read(tmp_path: Path) -> None:
-    store, reader, sink = spooled(tmp_path, [b"x" * 1000] * 1000)
-    for entry in sink.entries.values():
+    store, reader, manifest = spooled(tmp_path, [b"x" * 1000] * 1000)
+    for entry in manifest:
         assert len(b"".join(reader.mail(entry))) == 1000
     assert store.reads == 1
 
 
 def test_rot_in_a_block_is_found(tmp_path: Path) -> None:
-    store, reader, sink = spooled(tmp_path, [b"abc", b"def"])
+    store, reader, manifest = spooled(tmp_path, [b"abc", b"def"])
     store.replace(f"{layout.spool('edi', BATCH)}/{layout.segment_name(0)}", b"abcdeX")
-    assert b"".join(reader.mail(sink.entries[0])) == b"abc"
+    assert b"".join(reader.mail(manifest[0])) == b"abc"
     with pytest.raises(StoreCorrupt, match="not those that were retrieved"):
-        list(reader.mail(sink.entries[1]))
+        list(reader.mail(manifest[1]))

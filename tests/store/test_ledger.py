@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,6 @@ from airflow_pop3_gateway.errors import StoreCorrupt
 from airflow_pop3_gateway.records import MANIFEST_SCHEMA, ManifestEntry
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import Ledger, waiting_batches
-from airflow_pop3_gateway.store.spool import commit_manifest
 
 ONE, TWO = "20261123T080910123Z-00000001", "20261123T080910124Z-00000002"
 
@@ -39,6 +40,11 @@ def entry(uidl: str, batch: str = ONE, index: int = 0) -> ManifestEntry:
     )
 
 
+def commit_manifest(store: Store, site: str, batch: str, entries: list[ManifestEntry]) -> None:
+    lines = "".join(f"{json.dumps(line.to_json())}\n" for line in entries)
+    store.put(layout.manifest(site, batch), lines.encode())
+
+
 def test_a_site_nobody_polled_has_an_empty_ledger(store: Store) -> None:
     assert Ledger.load(store, "edi") == Ledger("edi")
 
@@ -49,6 +55,21 @@ def test_any_uidl_survives_the_way_to_the_store_and_back(store: Store, uidl: str
     ledger.add(entry(uidl), "KEPT", "2026-11-23T08:09:10.123Z", why="left")
     ledger.save(store)
     assert Ledger.load(store, "edi").entries == ledger.entries
+
+
+@pytest.mark.parametrize("gone_since", [None, "2026-11-23T08:09:10.123Z"])
+def test_the_object_holds_the_json_form_of_every_entry(store: Store, gone_since: str | None) -> None:
+    """They are written out by hand for speed, so they are compared with the form that is not."""
+    ledger = Ledger("edi", refusals={"c": 2})
+    ledger.add(entry("a"), "KEPT", "2026-11-23T08:09:10.123Z", why='le"ft')
+    ledger.add(entry("b", index=7), "DELETED", "2026-11-23T08:09:10.123Z")
+    ledger.entries = {
+        uidl: dataclasses.replace(known, gone_since=gone_since) for uidl, known in ledger.entries.items()
+    }
+    ledger.save(store)
+    document = json.loads(store.read(layout.ledger("edi")))
+    assert document["entries"] == {uidl: known.to_json() for uidl, known in ledger.entries.items()}
+    assert list(document["entries"]["a"]) == list(ledger.entries["a"].to_json())
 
 
 def test_an_unchanged_ledger_is_not_written_again(store: Store) -> None:
