@@ -100,7 +100,7 @@ class _Session:
         doomed, wanted = reconcile(self.ledger, self.listing, self.client, self.retention)
         fitting = self._fitting(wanted)
         chosen = self._within_bounds(fitting)
-        spool, trouble = self._fetch(chosen)
+        spool, trouble = self._fetch(chosen, doomed)
         fresh = list(spool.arrived)
         self._commit(spool)
         doomed += self.again
@@ -145,7 +145,7 @@ class _Session:
             chosen.append(number)
         return chosen
 
-    def _fetch(self, numbers: Sequence[int]) -> tuple[SpoolWriter, Pop3Error | None]:
+    def _fetch(self, numbers: Sequence[int], doomed: Sequence[int]) -> tuple[SpoolWriter, Pop3Error | None]:
         """Steps 3 and 4. :returns: what arrived whole, and what broke the session on the way."""
         spool = SpoolWriter(
             self.store,
@@ -155,7 +155,7 @@ class _Session:
             self.listing.sizes,
             now=lambda: layout.timestamp(self.now()),
             max_message_bytes=self.site.max_message_bytes,
-            stored_before=self._recogniser(),
+            stored_before=self._recogniser(doomed),
             on_mail=lambda messages, octets: self.on_progress(messages, octets, len(numbers)),
         )
         trouble: Pop3Error | None = None
@@ -175,12 +175,16 @@ class _Session:
             spool.close()
         return spool, trouble
 
-    def _recogniser(self) -> Callable[[int, str, int], bool]:
-        """Tells mails that are due and came again: the proof by TOP failed, or their UIDL changed."""
+    def _recogniser(self, doomed: Sequence[int]) -> Callable[[int, str, int], bool]:
+        """Tells mails that are due and came again: the proof by TOP failed, or their UIDL changed.
+
+        A mail with the octets of one that is doomed already is another one: a true duplicate.
+        """
+        proven = {self.listing.names[number] for number in doomed}
         due = {
             (entry.sha256, entry.list_size): uidl
             for uidl, entry in self.ledger.entries.items()
-            if self.retention.is_due(entry)
+            if uidl not in proven and self.retention.is_due(entry)
         }
 
         def stored_before(number: int, sha256: str, list_size: int) -> bool:

@@ -169,6 +169,15 @@ def test_another_mail_under_a_reused_uidl_is_a_new_mail(maildrop: Open) -> None:
     assert sorted(drop.spooled()) == [letter(1), letter(2)]
 
 
+def test_a_second_delivery_of_the_octets_of_a_pending_mail_is_a_mail(maildrop: Open) -> None:
+    drop = maildrop(letter(1))
+    drop.poll("quit-rollback")
+    drop.mailbox.deliver(letter(1))
+    result = drop.poll()
+    assert (result.messages, result.deleted) == (1, 2)
+    assert drop.spooled() == [letter(1), letter(1)] and drop.left == []
+
+
 # ------------------------------------------------------------------------------------------ trouble at RETR
 
 
