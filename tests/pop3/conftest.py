@@ -94,10 +94,12 @@ Script = Callable[[Peer], None]
 class Server:
     """Plays scripts on a free port."""
 
-    def __init__(self, scripts: list[Script], chunk: int | None = None) -> None:
+    def __init__(self, scripts: list[Script], chunk: int | None = None, host: str = "127.0.0.1") -> None:
         self.errors: list[BaseException] = []
         self.peers: list[Peer] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run, args=(scripts, chunk), daemon=True)
         self._thread.start()
@@ -126,7 +128,7 @@ class Server:
         """A site for this server, with no second try and short deadlines unless the test says otherwise."""
         words: dict[str, object] = {
             "name": "test",
-            "address": Address("127.0.0.1", self.port),
+            "address": Address(self.host, self.port),
             "login": "box",
             "password": "secret",
             "security": "plain",
@@ -150,8 +152,8 @@ def serve() -> Iterator[Callable[..., Server]]:
     """Start a server that plays one script a connection; its failed expectations fail the test."""
     servers: list[Server] = []
 
-    def start(*scripts: Script, chunk: int | None = None) -> Server:
-        servers.append(Server(list(scripts), chunk))
+    def start(*scripts: Script, chunk: int | None = None, host: str = "127.0.0.1") -> Server:
+        servers.append(Server(list(scripts), chunk, host))
         return servers[-1]
 
     yield start

@@ -360,6 +360,16 @@ def test_apop_that_is_offered_and_refused_names_the_remedy(serve, connect):
         connect(serve(script).site(auth="auto"))
 
 
+def test_an_ipv6_address_is_an_address(serve, connect):
+    def script(peer):
+        peer.log_in()
+        peer.answer(b"QUIT", b"+OK\r\n")
+
+    server = serve(script, host="::1")
+    assert str(server.site().address) == f"[::1]:{server.port}"
+    connect(server.site()).quit()
+
+
 def test_a_challenge_too_many_is_cancelled(serve, connect):
     def script(peer):
         greet(peer)
