@@ -109,7 +109,7 @@ class TlsLayer:
         """
         try:
             self._tls.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLEOFError):
+        except (ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the end has two names, by version
             return  # the link knows whether more will come
         except ssl.SSLCertVerificationError as error:
             raise TlsFailed(
