@@ -109,8 +109,8 @@ class TlsLayer:
         """
         try:
             self._tls.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):  # the end has two names, by version
-            return  # the link knows whether more will come
+        except (ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return  # an end has two names, by Python's version; the link knows whether more will come
         except ssl.SSLCertVerificationError as error:
             raise TlsFailed(
                 f"the certificate of {self._hostname} is not trusted: {error.verify_message}."
