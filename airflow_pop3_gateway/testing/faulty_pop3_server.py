@@ -13,7 +13,7 @@ Invariant: without faults it is a correct RFC 1939 server with CAPA, TOP, UIDL a
 ``cut:COMMAND``            closes when that command arrives
 ``err:COMMAND``            answers ``-ERR`` to it
 ``in-use``                 ``-ERR [IN-USE]`` at login; ``login-delay``, ``sys-temp``, ``sys-perm``, ``auth-fail`` alike
-``retr-cut:n``             closes after n octets of every RETR body
+``retr-cut:n``             closes after n octets of every RETR body; ``retr-hang:n``: stops there and says no more
 ``retr-err:n``             ``-ERR`` to RETR of message n
 ``retr-empty:n``           message n comes without an octet
 ``quit-lost``              applies the deletions, closes without an answer
@@ -21,7 +21,7 @@ Invariant: without faults it is a correct RFC 1939 server with CAPA, TOP, UIDL a
 ``quit-err``               forgets the deletions, ``-ERR``
 ``quit-lies``              says ``+OK`` and forgets the deletions
 ``no-uidl`` ``no-top``     ``-ERR`` to it, and absent from CAPA
-``no-capa``                ``-ERR`` to CAPA
+``no-capa``                ``-ERR`` to CAPA; ``one-by-one``: no PIPELINING in it
 ``uidl-blank``             every UIDL is empty; ``uidl-same``: every UIDL is ``x``; ``uidl-number``: the message number
 ``uidl-epoch:n``           every UIDL begins with n: as after a migration
 ``list-lies``              LIST says ten octets more than there are
@@ -174,12 +174,14 @@ class _Session:
     def _say_lines(self, lines: Iterable[str]) -> None:
         self._connection.sendall("".join(f"{line}\r\n" for line in ("+OK", *lines, ".")).encode("latin-1"))
 
-    def _say_body(self, octets: bytes, cut: int | None = None) -> None:
+    def _say_body(self, octets: bytes, end: int | None = None) -> None:
         if octets and not octets.endswith(b"\r\n"):
             octets += b"\r\n"
         stuffed = (b"\r\n" + octets).replace(b"\r\n.", b"\r\n..")[2:]
-        if cut is not None and cut < len(stuffed):
-            self._connection.sendall(b"+OK\r\n" + stuffed[:cut])
+        if end is not None and end < len(stuffed):
+            self._connection.sendall(b"+OK\r\n" + stuffed[:end])
+            if self._server.fault("retr-hang") is not None:
+                self._lines.read()
             raise _Hangup
         self._connection.sendall(b"+OK\r\n" + stuffed + b".\r\n")
 
@@ -271,13 +273,13 @@ class _Session:
         if (found := self._mail(argument)) is None:
             return
         number, mail = found
-        cut = self._server.fault("retr-cut")
+        end = self._server.fault("retr-cut") or self._server.fault("retr-hang")
         if self._server.fault("retr-err") == str(number):
             self._say("-ERR message could not be read")
         elif self._server.fault("retr-empty") == str(number):
             self._say_body(b"")
         else:
-            self._say_body(mail, int(cut) if cut else None)
+            self._say_body(mail, int(end) if end else None)
 
     def _dele(self, argument: str) -> None:
         if (found := self._mail(argument)) is not None:

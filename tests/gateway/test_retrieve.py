@@ -263,6 +263,7 @@ def test_list_sizes_that_lie_do_no_harm(maildrop: Open) -> None:
         ("hang:LIST", TimedOut),
         ("hang:UIDL", TimedOut),
         ("hang:RETR", TimedOut),
+        ("retr-hang:7", TimedOut),
         ("cut:LIST", ConnectionLost),
         ("cut:RETR", ConnectionLost),
         ("err:LIST", Pop3Error),
