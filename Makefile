@@ -7,7 +7,7 @@ SOURCES := airflow_pop3_gateway dags tests benchmarks
 FORMAT := --line-length 110 --target-version py310
 LINT := --line-length 120 --target-version py310 \
 	--select E,W,F,I,B,UP,SIM,C4,RET,PIE,RUF,DTZ,S1,BLE,PLE,PLW,ERA,ISC,T10,TID \
-	--ignore RUF001,RUF002,RUF003,RUF005,RUF007,RUF009,RUF012,B008,SIM105,SIM108,SIM300,PLW2901,S101,S104,S105,S106,S107 \
+	--ignore RUF001,RUF002,RUF003,RUF005,RUF007,RUF009,RUF012,B008,SIM105,SIM108,SIM300,SIM905,PLW2901,S101,S104,S105,S106,S107 \
 	--per-file-ignores tests/conftest.py:E402 --per-file-ignores 'tests/*:E501'
 
 .DEFAULT_GOAL := help

@@ -27,7 +27,8 @@ def table(rows: Sequence[Row], title: str) -> str:
     ]
     for row in rows:
         memory = "" if row.growth is None else f"+{row.growth / MIB:.1f} MiB"
-        figures = f"{row.ratio:7.3f}{row.seconds:9.3f}{row.mails_per_second:9}{row.octets_per_second / 1e6:8.1f}{memory:>9}"
+        figures = f"{row.ratio:7.3f}{row.seconds:9.3f}{row.mails_per_second:9}"
+        figures += f"{row.octets_per_second / 1e6:8.1f}{memory:>9}"
         lines.append(
             f"  {row.contender:11}{'failed' if row.failure else figures}  {KEEPS[row.contender]}"
             + (f"  ({row.rounds} rounds)" if row.rounds < 3 else "")

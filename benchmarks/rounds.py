@@ -81,7 +81,7 @@ def run_once(contender: Contender, case: Case, out: Path, timeout: float) -> tup
             assert process.stdout is not None
             outputs.append(process.stdout.readline() if contender.waits else process.stdout.read())
             seconds = time.perf_counter() - started
-        for process, output in zip(processes, outputs):
+        for process, output in zip(processes, outputs, strict=True):
             if process.wait(timeout) != 0:
                 raise RuntimeError(
                     f"{contender.name} ended with {process.returncode}: {output.decode(errors='replace')[-2000:]}"

@@ -1,8 +1,8 @@
 """Which Application a mail belongs to (Gateway: *ExitPop3GetAppli*): rules as data, or any callable.
 
 Strategy: a chooser is called once for a mail, as soon as its header is known, and sees what the Gateway's exit sees and
-more. Rules are a chooser made of rows: the first row whose patterns all fit decides; ``*`` and ``?`` are wildcards, case
-does not count. What the first file is called is looked up only when a row asks, in the first octets of the mail.
+more. Rules are a chooser made of rows: the first row whose patterns all fit decides; ``*`` and ``?`` are wildcards,
+case does not count. What the first file is called is looked up only when a row asks, in the first octets of the mail.
 
 Invariant: the same mail and rules give the same Application, wherever they are asked: on reception, in a replay, from
 the command line.

@@ -81,7 +81,7 @@ def _answer(file: str, policy: Policy, choose: Chooser) -> dict[str, Any]:
 def _opened(file: str) -> contextlib.AbstractContextManager[BinaryIO]:
     if file != "-":
         return open(file, "rb")
-    kept = tempfile.TemporaryFile()
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - who asked closes it
     shutil.copyfileobj(sys.stdin.buffer, kept)
     return kept
 

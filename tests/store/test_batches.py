@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway.errors import StoreCorrupt
+
+from airflow_pop3_gateway.records import ManifestEntry
 from airflow_pop3_gateway.store import Store, batches, layout
 from airflow_pop3_gateway.store.batches import BatchReader
-from airflow_pop3_gateway.records import ManifestEntry
 from airflow_pop3_gateway.store.spool import SpoolWriter, read_manifest
 
 BATCH = "20261123T080910123Z-00000001"
