@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway.errors import StoreCorrupt
-
 from airflow_pop3_gateway.records import ManifestEntry
 from airflow_pop3_gateway.store import Store, batches, layout
 from airflow_pop3_gateway.store.batches import BatchReader

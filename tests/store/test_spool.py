@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_pop3_gateway.errors import AlreadyStored, CommandRefused, StoreCorrupt
-
 from airflow_pop3_gateway.records import MANIFEST_SCHEMA, ManifestEntry
 from airflow_pop3_gateway.store import Store, layout, spool
 from airflow_pop3_gateway.store.spool import SpoolWriter, open_mail, read_manifest
