@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from support.programs import MAIL, Maildirs, Program, free_ports
+import grp
+import os
+
+from support.programs import Maildirs, Program, account, free_ports
 
 from airflow_pop3_gateway.testing.certificates import Certificates
 
@@ -30,7 +33,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={account} gid={account} home={folder}/home/%u
+  args = uid={uid} gid={gid} home={folder}/home/%u
 }}
 service pop3-login {{
   inet_listener pop3 {{
@@ -52,6 +55,21 @@ service stats {{
   }}
 }}
 """
+WITHOUT_ROOT = """
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+service anvil {{
+  chroot =
+}}
+service pop3-login {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
+"""Every process of it is one account's, and none is locked up."""
 
 
 class Dovecot(Program, Maildirs):
@@ -74,13 +92,17 @@ class Dovecot(Program, Maildirs):
         self._users.mkdir()
 
     def command(self) -> list[str]:
+        owner = account()
         file = self.folder / "dovecot.conf"
         file.write_text(
-            CONFIGURATION.format(
+            (CONFIGURATION if os.geteuid() == 0 else CONFIGURATION + WITHOUT_ROOT).format(
                 folder=self.folder,
                 chain=self._certificates.chain_file,
                 key=self._certificates.key_file,
-                account=MAIL,
+                user=owner.pw_name,
+                group=grp.getgrgid(owner.pw_gid).gr_name,
+                uid=owner.pw_uid,
+                gid=owner.pw_gid,
                 port=self.port,
                 tls_port=self.tls_port,
             )

@@ -7,10 +7,9 @@ nobody.
 
 from __future__ import annotations
 
-import pwd
 from pathlib import Path
 
-from support.programs import MAIL, Maildirs, Program, free_ports, give
+from support.programs import Maildirs, Program, account, free_ports, give
 
 from airflow_pop3_gateway.testing.certificates import Certificates
 
@@ -39,6 +38,7 @@ class Mailutils(Program, Maildirs):
 
     name = "pop3d"
     package = "mailutils-pop3d"
+    needs_root = True  # it becomes the system's group "mail", whoever owns the mailboxes
     host = "127.0.0.1"
     password = "secret"
 
@@ -77,12 +77,12 @@ class Mailutils(Program, Maildirs):
 
     def add(self, login: str, *mails: bytes) -> str:
         """A new login with these mails; gives back the login with its domain."""
-        account = pwd.getpwnam(MAIL)
+        owner = account()
         home = self.mail / login
         home.mkdir()
         give(home)
         with self._users.open("a") as users:
-            users.write(f"{login}:{SECRET}:{account.pw_uid}:{account.pw_gid}::{home}:/bin/false\n")
+            users.write(f"{login}:{SECRET}:{owner.pw_uid}:{owner.pw_gid}::{home}:/bin/false\n")
         self.path_of(login)
         for mail in mails:
             self.deliver(login, mail)

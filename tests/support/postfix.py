@@ -7,12 +7,11 @@ cannot ask the mailboxes' server.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 from pathlib import Path
 
-from support.programs import MAIL, Maildirs, Program, free_ports
+from support.programs import Maildirs, Program, account, free_ports
 
 OURS, THEIRS = "customer.example", "supplier.example"
 
@@ -76,6 +75,7 @@ class Postfix(Program):
 
     name = "postfix"
     package = "postfix"
+    needs_root = True
     host = "127.0.0.1"
 
     def __init__(self, maildirs: Maildirs) -> None:
@@ -92,7 +92,7 @@ class Postfix(Program):
         places = {
             "folder": self.folder,
             "maildirs": self.maildirs.maildirs,
-            "uid": pwd.getpwnam(MAIL).pw_uid,
+            "uid": account().pw_uid,
             "port": self.port,
             "ours": OURS,
             "theirs": THEIRS,

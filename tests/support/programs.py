@@ -19,14 +19,16 @@ from types import TracebackType
 
 import pytest
 
-MAIL = "mail"
-"""The system's own account for mailboxes; servers that run as root become it."""
+
+def account() -> pwd.struct_passwd:
+    """Who owns the mailboxes: servers that root starts become the system's own account, others stay who they are."""
+    return pwd.getpwnam("mail") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
-def program(name: str, package: str) -> str:
+def program(name: str, package: str, *, needs_root: bool = False) -> str:
     """The path of a server's program; skips the test, or fails it in CI, where it cannot run."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
-    if found and os.geteuid() == 0:
+    if found and (os.geteuid() == 0 or not needs_root):
         return found
     why = f"needs root to run {name}" if found else f"needs {name}: apt-get install {package}"
     if os.environ.get("CI") == "true":
@@ -66,9 +68,10 @@ class Program:
 
     name = ""
     package = ""
+    needs_root = False
 
     def __init__(self) -> None:
-        self.path = program(self.name, self.package)
+        self.path = program(self.name, self.package, needs_root=self.needs_root)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.folder.chmod(0o755)
         self.mail = self.folder / "mail"
@@ -121,8 +124,8 @@ class Program:
 
 def give(path: Path) -> None:
     """Let the account of the mailboxes own a file or folder."""
-    account = pwd.getpwnam(MAIL)
-    os.chown(path, account.pw_uid, account.pw_gid)
+    owner = account()
+    os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
 class Maildirs:
