@@ -334,6 +334,7 @@ class TransferRecord(Jsonable):
     disposal: Literal["leave", "delete", "recover"] | None = None
     acknowledgment: AcknowledgmentRequest | None = None
     report: Report | None = None
+    replaces: str | None = None
     rule: str = ""
     defects: tuple[Defect, ...] = ()
     leaves: tuple[Leaf, ...] = ()
@@ -427,6 +428,17 @@ class Acknowledged(Jsonable):
     sent: int = 0
     refused: int = 0
     postponed: int = 0
+
+
+@dataclass(frozen=True)
+class Replayed(Jsonable):
+    """What one replay found. :ivar differences: mails that would be something else now; :ivar report: key of the lines."""
+
+    site: str
+    batches: int = 0
+    messages: int = 0
+    differences: int = 0
+    report: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,17 @@ from airflow_pop3_gateway.gateway.acknowledge import SendRaw, acknowledge
 from airflow_pop3_gateway.gateway.classify import classify
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.gateway.purge import purge
+from airflow_pop3_gateway.gateway.quarantine import quarantined, release, replay
 from airflow_pop3_gateway.gateway.retrieve import retrieve
 
-__all__ = ["SendRaw", "acknowledge", "classify", "examine", "purge", "retrieve"]
+__all__ = [
+    "SendRaw",
+    "acknowledge",
+    "classify",
+    "examine",
+    "purge",
+    "quarantined",
+    "release",
+    "replay",
+    "retrieve",
+]

@@ -79,7 +79,7 @@ def proposed_application(choice: Choice) -> str | None:
 class Nowhere:
     """A file that nobody keeps."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Forget."""
 
     def commit(self) -> str:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
-from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, StoreError
-from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
+from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
+from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
 from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
@@ -38,6 +38,9 @@ from airflow_pop3_gateway.store import Store, Writer, layout, outbox
 from airflow_pop3_gateway.store.transfers import create_record
 
 log = logging.getLogger(__name__)
+
+RELEASED = ".released"
+"""What the local ident of a released mail ends in, so that its files never meet those of before."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,25 @@ class Deposit:
         """
         return _Mail(self, entry, octets).file()
 
+    def consider(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
+        """What the record of a mail would be, duplicates aside; nothing is stored."""
+        return _Mail(dataclasses.replace(self, store=_Nothing()), entry, octets).consider()
+
+    def release(self, entry: ManifestEntry, octets: Octets, rejected: TransferRecord) -> TransferRecord:
+        """Take a mail that was rejected, as the rules are now.
+
+        :returns: a record of its own that ``replaces`` the rejected one; the same at each call.
+        :raises MailRefused: when the mail would be rejected again; nothing is stored then.
+        """
+        return _Mail(self, entry, octets, RELEASED).release(rejected)
+
 
 class _Mail:
     """One mail on its way; the state that the callbacks of :func:`understand` share."""
 
-    def __init__(self, deposit: Deposit, entry: ManifestEntry, octets: Octets) -> None:
+    def __init__(self, deposit: Deposit, entry: ManifestEntry, octets: Octets, suffix: str = "") -> None:
         self._octets = octets
+        self._local_ident = entry.local_ident + suffix
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
         self._head = Head.from_bytes(b"")
         self._application = deposit.applications.get(
@@ -88,6 +104,23 @@ class _Mail:
         if stored.raw != record.raw:  # its identity was taken by another mail in the meantime or before
             duplicate = dataclasses.replace(rejected, duplicate_of=stored.key)
             stored = create_record(self._store, self._dispose(record, duplicate))
+        self._enqueue(stored)
+        return stored
+
+    def consider(self) -> TransferRecord:
+        understanding, rejected = self._understand()
+        record = self._record(understanding)
+        return record if rejected is None else self._dispose(record, rejected)
+
+    def release(self, before: TransferRecord) -> TransferRecord:
+        understanding, rejected = self._understand()
+        if rejected is not None:
+            self._take_back()
+            code = rejected.reason.code
+            raise MailRefused(f"{before.local_ident} would be rejected again: {code}", code=code)
+        record = self._record(understanding)
+        key = digest_key(before.key, RELEASED)
+        stored = create_record(self._store, dataclasses.replace(record, key=key, replaces=before.key))
         self._enqueue(stored)
         return stored
 
@@ -157,7 +190,7 @@ class _Mail:
     # ------------------------------------------------------------------------------------------- storing
 
     def _key(self, name: str) -> str:
-        return layout.file(self._application.name, self._entry.batch, self._entry.local_ident, name)
+        return layout.file(self._application.name, self._entry.batch, self._local_ident, name)
 
     def _open_file(self, name: str, content_type: str) -> Writer:
         key = self._key(name)
@@ -172,6 +205,7 @@ class _Mail:
     def _keep_whole(self, name: str) -> StoredFile:
         """The exact octets of the mail as a file."""
         key = self._key(name)
+        self._keys.append(key)
         writer = _Repeatable(self._store.create(key))
         try:
             for chunk in self._octets():
@@ -189,7 +223,7 @@ class _Mail:
         record = TransferRecord(
             schema=RECORD_SCHEMA,
             key=key,
-            local_ident=entry.local_ident,
+            local_ident=self._local_ident,
             type="XFER",
             file_name="",
             state="ENDED",
@@ -280,6 +314,27 @@ def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:
     return Reason(
         f"duplicate-{second.xfer_ident_source}", f"{first.local_ident} has the same identity, other octets"
     )
+
+
+class _Nothing(Store):
+    """A store that keeps nothing, for asking what would be."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "", "")
+
+    def create(self, key: str) -> Writer:
+        return _Forgotten(key)
+
+    def delete(self, key: str) -> None:
+        """Nothing is there."""
+
+
+class _Forgotten(Nowhere):
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def commit(self) -> str:
+        return self.key
 
 
 class _Repeatable:

@@ -88,6 +88,11 @@ def transfers(site: str, batch: str) -> str:
     return f"transfers/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"
 
 
+def replay(site: str, batch: str) -> str:
+    """The lines of a replay: mails that would be something else now."""
+    return f"replays/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"
+
+
 def receipt(key: str) -> str:
     """An acknowledgment of ours."""
     return f"outbox/{key}.json"

@@ -1,0 +1,119 @@
+"""What was rejected can be released, and history asked again; nothing is downloaded and nothing rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import pytest
+from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, multipart, text
+
+from airflow_pop3_gateway.config import Application
+from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
+from airflow_pop3_gateway.gateway import classify, purge, quarantined, release, replay
+from airflow_pop3_gateway.gateway.applications import Rules
+from airflow_pop3_gateway.store import outbox
+
+Open = Callable[..., Maildrop]
+TWO_FILES = multipart(1, attachment(b"a.txt", b"a"), attachment(b"b.txt", b"b"), headers=ASKS_FOR_A_RECEIPT)
+SEVERAL = {"MAIL": Application("MAIL", multiple_attachments="extract")}
+
+
+def received(drop: Maildrop) -> Maildrop:
+    drop.poll()
+    classify(drop.site, drop.store)
+    return drop
+
+
+def test_quarantine_lists_what_was_rejected(maildrop: Open) -> None:
+    drop = received(maildrop(letter(7), TWO_FILES, letter(7)))
+    codes = [line["rejected"]["reason"]["code"] for line in quarantined(drop.store, drop.site)]
+    assert codes == ["multiple-attachments", "duplicate-octets"]
+
+
+def test_a_released_mail_is_taken_as_the_rules_are_now(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    assert (record.type, record.file_name, record.rejected) == ("XFER", "a.txt", None)
+    assert record.replaces == line["key"]
+    assert [drop.store.read(file.path) for file in record.files] == [b"a", b"b"]
+    assert list(quarantined(drop.store, drop.site)) == []
+    assert len(outbox.pending(drop.store, "edi")) == 1, "and now it is acknowledged"
+
+
+def test_the_lines_of_a_release_are_published_beside_the_old_ones(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    lines = [json.loads(x) for key in drop.store.walk("transfers") for x in drop.store.read(key).splitlines()]
+    assert {x["key"] for x in lines} == {line["key"], record.key}
+
+
+def test_a_duplicate_that_is_none_can_be_released(maildrop: Open) -> None:
+    drop = received(maildrop(letter(1), letter(1, b"another order\r\n")))
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], now=drop.now)
+    assert (record.type, (record.user_message or "").strip()) == ("MSG", "another order")
+
+
+def test_a_mail_that_would_be_rejected_again_stays(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    files = list(drop.store.walk("files"))
+    (line,) = quarantined(drop.store, drop.site)
+    with pytest.raises(MailRefused, match="multiple-attachments"):
+        release(drop.site, drop.store, [line["local_ident"]], now=drop.now)
+    assert len(list(quarantined(drop.store, drop.site))) == 1
+    assert list(drop.store.walk("files")) == files
+
+
+def test_what_is_not_in_quarantine_is_named(maildrop: Open) -> None:
+    drop = received(maildrop(letter(1)))
+    with pytest.raises(ConfigurationError, match="is not in quarantine at edi"):
+        release(drop.site, drop.store, ["nothing"], now=drop.now)
+
+
+def test_a_release_after_the_spool_was_purged_uses_the_copy_that_recover_kept(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    drop.now.pass_days(40)
+    assert purge(drop.site, drop.store, now=drop.now).batches == 1
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    assert len(record.files) == 2
+
+
+def test_a_replay_with_the_same_rules_finds_no_difference(maildrop: Open) -> None:
+    drop = received(
+        maildrop(letter(1), letter(1), TWO_FILES, multipart(2, text(b"t"), attachment(b"a", b"a")))
+    )
+    before = sorted(drop.store.walk("records"))
+    result = replay(drop.site, drop.store, now=drop.now)
+    assert (result.batches, result.messages, result.differences, result.report) == (1, 4, 0, None)
+    assert sorted(drop.store.walk("records")) == before
+
+
+def test_a_replay_with_new_rules_reports_each_difference_and_changes_nothing(maildrop: Open) -> None:
+    drop = received(maildrop(letter(7), TWO_FILES, multipart(2, attachment(b"x.csv", b"x"))))
+    objects = {key: drop.store.read(key) for key in drop.store.walk("records")}
+    rules = Rules.of([{"application": "CSV", "file_name": "*.csv"}])
+    result = replay(drop.site, drop.store, choose=rules, applications=SEVERAL, now=drop.now)
+    assert (result.messages, result.differences) == (3, 2)
+    assert result.report is not None
+    lines = [json.loads(line) for line in drop.store.read(result.report).splitlines()]
+    assert [(line["before"]["rejected"], line["after"]["rejected"]) for line in lines] == [
+        ("multiple-attachments", None),
+        (None, None),
+    ]
+    assert (lines[1]["before"]["application"], lines[1]["after"]["application"]) == ("MAIL", "CSV")
+    assert {key: drop.store.read(key) for key in drop.store.walk("records")} == objects
+
+
+def test_a_whole_mail_that_is_a_duplicate_leaves_one_file(maildrop: Open) -> None:
+    drop = received(maildrop(letter(1), letter(1), extract_file=False))
+    assert len(list(drop.store.walk("files"))) == 2
+
+
+def test_another_sites_mails_are_not_listed(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    assert list(quarantined(drop.store, dataclasses.replace(drop.site, name="ed"))) == []
