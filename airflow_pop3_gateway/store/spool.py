@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,14 +38,15 @@ DIRECT_BYTES = 64 << 10
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
 QUIET_BYTES = 2047
-"""Octets ``hashlib`` digests without letting go of the interpreter lock. To let go of it costs other sessions of the
-process more than a small mail's digest takes."""
+"""Octets that ``hashlib`` digests without letting go of the interpreter lock; to let go of it and to wait for it again
+costs several sessions in one process more than the digest of a small mail."""
 SMALL_BYTES = 16 << 10
 """A write up to this size is digested in pieces of :data:`QUIET_BYTES`."""
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
-    rb"\n(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
+    rb"\n(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
+    re.IGNORECASE,
 )
 
 
@@ -69,7 +71,7 @@ def never_before(number: int, sha256: str, list_size: int) -> bool:
 class SpoolWriter:
     """A sink for one pipelined RETR run; afterwards :attr:`arrived` is what arrived whole and is new.
 
-    :param now: gives the ``retrieved_at`` of each mail.
+    :param now: gives the ``retrieved_at`` of each mail, as :func:`layout.timestamp` writes it.
     :param uidls: message number → identity; :param sizes: message number → octets by LIST.
     :param max_message_bytes: past it a mail is dropped while it streams, and named in :attr:`too_large`.
     :param stored_before: asked with (number, SHA-256, octets by LIST) of each whole mail; of one it says yes to there
@@ -97,54 +99,50 @@ class SpoolWriter:
         self._mails = 0
         self._store, self._site, self.batch = store, site, batch
         self._uidls, self._sizes, self._now, self._on_mail = uidls, sizes, now, on_mail
-        self._most, self._stored_before = max_message_bytes, stored_before
+        self._most = math.inf if max_message_bytes is None else max_message_bytes
+        self._stored_before = stored_before
         self._writer: Writer | None = None
         self._segments = 0
-        self._position = 0
+        self._segment = ""
+        self._start = self._position = self._length = 0
         self._gathered = bytearray()
+        self._digest = hashlib.sha256()
+        self._head = bytearray()
+        self._head_digest = ""
+        self._looking = True
         self._manifest: Writer | None = None
         self._lines = bytearray()
         where = {"schema": MANIFEST_SCHEMA, "site": site, "batch": batch}
         self._line_start = f'{json.dumps(where, separators=(",", ":"))[:-1]},"index":'
-        self._reset()
-
-    def _reset(self) -> None:
-        self._start = self._position
-        self._length = 0
-        self._digest = hashlib.sha256()
-        self._head = bytearray()
-        self._head_done = False
-        self._head_digest = ""
-        self._dropped = False
 
     def begin(self, number: int) -> None:
         """A mail begins (:class:`pop3.Sink`)."""
         if self._writer is not None and (
             self._position >= SEGMENT_BYTES
+            or self._position - self._start > ALONE_BYTES
             or self._sizes.get(number, 0) > ALONE_BYTES
-            or self._position > ALONE_BYTES
         ):
             self._close_segment()
         if self._writer is None:
-            self._writer = self._store.create(
-                f"{layout.spool(self._site, self.batch)}/{layout.segment_name(self._segments)}"
-            )
+            self._segment = layout.segment_name(self._segments)
+            self._writer = self._store.create(f"{layout.spool(self._site, self.batch)}/{self._segment}")
             self._position = 0
-        self._reset()
+        self._start, self._length = self._position, 0
+        self._digest = hashlib.sha256()
+        self._head = bytearray()
+        self._head_digest = ""
+        self._looking = True
 
     def write(self, data: Octets) -> None:
         """Octets of the current mail, in order."""
         size = len(data)
         self._length += size
-        if self._dropped:
+        if self._length > self._most:
             return
-        if self._most is not None and self._length > self._most:
-            self._dropped = True
-            return
-        if self._head_done:
-            self._digest.update(data)
-        else:
+        if self._looking:
             self._look_for_head(data)
+        else:
+            self._digest.update(data)
         self._position += size
         if size < DIRECT_BYTES:
             self._gathered += data
@@ -159,36 +157,44 @@ class SpoolWriter:
 
         A digest can be read and goes on then: the header block's is on the way to that of the mail.
         """
-        head, seen = self._head, len(self._head)
-        if head:
-            head += data
-        if (end := _END_OF_HEAD.search(head or data, max(0, seen - 2))) is None:
-            if not head:
-                head += data
-            self._digest.update(data)
-            self._head_done = len(head) > HEAD_BYTES
-            return
-        view, stop = memoryview(data), end.end() - seen
+        head, digest = self._head, self._digest
+        seen = len(head)
         if seen:
-            del head[end.end() :]
+            head += data
+            end = _END_OF_HEAD.search(head, max(0, seen - 2))
         else:
-            head += view[:stop]
-        _digest_quietly(self._digest, view[:stop])
-        self._head_digest = self._digest.hexdigest()
-        _digest_quietly(self._digest, view[stop:])
-        self._head_done = True
+            end = _END_OF_HEAD.search(data)
+        if end is None:
+            if not seen:
+                head += data
+            digest.update(data)
+            self._looking = len(head) <= HEAD_BYTES
+            return
+        stop = end.end()
+        if seen:
+            del head[stop:]
+        else:
+            head += data[:stop]
+        digest.update(data[: stop - seen])
+        self._head_digest = digest.hexdigest()
+        self._looking = False
+        size = len(data)
+        if size > SMALL_BYTES:
+            digest.update(data[stop - seen :])
+        else:
+            for start in range(stop - seen, size, QUIET_BYTES):
+                digest.update(data[start : start + QUIET_BYTES])
 
     def end(self, number: int) -> None:
         """The mail is whole."""
-        if self._dropped:
+        if self._length > self._most:
             self.too_large.append(number)
         elif not self._length:
             self.empty.append(number)
         else:
             sha256 = self._digest.hexdigest()
             if not self._stored_before(number, sha256, self._sizes[number]):
-                head_sha256 = self._head_digest if self._head_done else sha256
-                self._note(number, sha256, head_sha256)
+                self._note(number, sha256, sha256 if self._looking else self._head_digest)
             self._mails += 1
             self.octets += self._length
             self._on_mail(self._mails, self.octets)
@@ -199,9 +205,9 @@ class SpoolWriter:
         uidl, list_size, index = self._uidls[number], self._sizes[number], len(self.arrived)
         self.arrived[number] = Arrived(uidl, self.batch, index, self._length, list_size, sha256, head_sha256)
         self._lines += (
-            f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{layout.segment_name(self._segments)}",'
+            f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{self._segment}",'
             f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'
-            f'"list_size":{list_size},"retrieved_at":{quoted(self._now())},"headers":{{{_few_fields(self._head)}}}}}\n'
+            f'"list_size":{list_size},"retrieved_at":"{self._now()}","headers":{{{_few_fields(self._head)}}}}}\n'
         ).encode()
         if len(self._lines) >= GATHER_BYTES:
             self._flush_lines()
@@ -245,22 +251,15 @@ class SpoolWriter:
         self._writer = self._manifest = None
 
 
-def _digest_quietly(digest: Any, view: memoryview) -> None:
-    if len(view) > SMALL_BYTES:
-        digest.update(view)
-    else:
-        for start in range(0, len(view), QUIET_BYTES):
-            digest.update(view[start : start + QUIET_BYTES])
-
-
 def _few_fields(head: bytearray) -> str:
     """The items of a JSON object: the first field of each name, unfolded."""
     fields: dict[bytes, str] = {}
     for name, value in _FIELDS.findall(b"\n" + head):
-        text = value.decode("utf-8", "replace")
-        if "\n" in text:
-            text = text.replace("\r\n", "").replace("\n", "")
-        fields.setdefault(name.lower(), quoted(text.removesuffix("\r")[:998]))
+        if (name := name.lower()) not in fields:
+            text = value.decode("utf-8", "replace")
+            if "\n" in text:
+                text = text.replace("\r\n", "").replace("\n", "")
+            fields[name] = quoted(text[:998])
     return ",".join([f'"{name.decode()}":{value}' for name, value in fields.items()])
 
 
