@@ -66,6 +66,17 @@ class Verb:
             return 130
 
 
+_ON_A_SITE = (
+    argument("--base-path", metavar="URL", help="where everything lies; default: [pop3_gateway] base_path"),
+    argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
+    argument(
+        "--multiple-attachments",
+        choices=("recover", "extract"),
+        help="what becomes of a mail with several attachments; default: as the connection says",
+    ),
+    argument("--json", action="store_true", help="one JSON object for each mail, one a line"),
+)
+
 VERBS = (
     Verb(
         "classify",
@@ -83,6 +94,23 @@ VERBS = (
                 help="what becomes of a mail with several attachments",
             ),
         ),
+    ),
+    Verb(
+        "quarantine",
+        "list the mails that were rejected, or release some as the rules are now",
+        "airflow_pop3_gateway.verbs.quarantine:run",
+        (
+            argument("action", choices=("list", "release")),
+            argument("connection", help="id of an Airflow connection of type pop3"),
+            argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
+            *_ON_A_SITE,
+        ),
+    ),
+    Verb(
+        "replay",
+        "say which stored mails would be something else with the rules of now; nothing is changed",
+        "airflow_pop3_gateway.verbs.quarantine:replay",
+        (argument("connection", help="id of an Airflow connection of type pop3"), *_ON_A_SITE),
     ),
     Verb(
         "demo",

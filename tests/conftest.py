@@ -22,10 +22,12 @@ os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).resolve().parent.p
 os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.db"
 
 import pytest
+from support.maildrop import Maildrop
 from upath import UPath
 
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.certificates import Certificates
+from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 from airflow_pop3_gateway.testing.object_store import S3Server
 from airflow_pop3_gateway.testing.pop3_server import Pop3Server
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
@@ -89,3 +91,15 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return conn_id
 
     return define
+
+
+@pytest.fixture
+def maildrop(tmp_path: Path) -> Iterator[Callable[..., Maildrop]]:
+    """Opens maildrops: ``maildrop(mail, mail, …, option=value)``; options are those of the site."""
+    with ExitStack() as stack:
+
+        def open_one(*mails: bytes, **options: Any) -> Maildrop:
+            server = stack.enter_context(FaultyPop3Server(edi=mails))
+            return Maildrop(server, Store.at(tmp_path)).setup(**options)
+
+        yield open_one

@@ -14,14 +14,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
-from airflow_pop3_gateway.gateway.applications import Chooser, Rules, proposed_application
+from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.mail.extract import Policy
+from airflow_pop3_gateway.verbs.rules import rules_of
 
 CHUNK = 1 << 18
 """Octets of one read: a few hundred reads for the largest mails people send."""
@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     show = _show_json if arguments.json else _show
     try:
-        choose = _rules(arguments.rules) if arguments.rules else proposed_application
-    except (OSError, ValueError) as error:
-        print(f"{arguments.rules}: {error}", file=sys.stderr)
+        choose = rules_of(arguments.rules)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
         return 2
     failed = False
     try:
@@ -51,13 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(failed)
-
-
-def _rules(file: str) -> Rules:
-    rows = json.loads(Path(file).read_text(encoding="utf-8"))
-    if not isinstance(rows, list):
-        raise ConfigurationError("the rules must be a list of objects.", field="rules")
-    return Rules.of(rows)
 
 
 def _answer(file: str, policy: Policy, choose: Chooser) -> dict[str, Any]:

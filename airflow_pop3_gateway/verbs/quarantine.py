@@ -1,0 +1,85 @@
+"""``quarantine list`` and ``quarantine release``, ``replay``: look at what was rejected, take it after all, ask again.
+
+Invariant: a list and a replay change nothing; an error is one sentence on standard error and exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.verbs.site import place
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List or release. :returns: 0, or 1 when something could not be done."""
+    return _told(_list if arguments.action == "list" else _release, arguments)
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Report what stored mails would be now. :returns: 0, or 1 when it could not be asked."""
+    return _told(_replay, arguments)
+
+
+def _told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    try:
+        work(arguments)
+    except GatewayError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    site, store, _ = place(arguments)
+    for line in gateway.quarantined(store, site):
+        reason = line["rejected"]["reason"]
+        short = (
+            line["local_ident"],
+            reason["code"],
+            line["file_name"] or line["state"],
+            line["from"],
+            line["subject"],
+        )
+        _say(arguments, line, "  ".join(short))
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    site, store, choose = place(arguments)
+    for record in gateway.release(site, store, arguments.local_idents, choose=choose):
+        files = ", ".join(file.path for file in record.files) or "no file"
+        _say(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    site, store, choose = place(arguments)
+
+    def differs(line: Mapping[str, Any]) -> None:
+        before, after = (_outcome(line[side]) for side in ("before", "after"))
+        _say(arguments, line, f"{line['local_ident']}: {before} -> {after}")
+
+    result = gateway.replay(site, store, choose=choose, on_difference=differs)
+    report = f"; report: {store.address(result.report)}" if result.report else ""
+    print(
+        f"{result.messages} mails of {result.batches} batches asked again, {result.differences} would differ{report}",
+        file=sys.stderr,
+    )
+
+
+def _outcome(essence: Mapping[str, Any]) -> str:
+    what = essence["rejected"] or f"{essence['type']} {essence['file_name']}"
+    return f"{what} ({essence['application']}, {len(essence['files'])} files)"
+
+
+def _say(arguments: argparse.Namespace, line: Mapping[str, Any], short: str) -> None:
+    if arguments.json:
+        print(json.dumps(line))
+    else:
+        print(
+            "".join(character if character.isprintable() else ascii(character)[1:-1] for character in short)
+        )

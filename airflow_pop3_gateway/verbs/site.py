@@ -1,0 +1,27 @@
+"""What the verbs that work on a connection share: its site and store, with the rules of now.
+
+Invariant: Airflow is imported here and by no verb that works offline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.gateway.applications import Chooser
+from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.store import open_store
+from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.verbs.rules import rules_of
+
+
+def place(arguments: argparse.Namespace) -> tuple[RemoteSite, Store, Chooser]:
+    """The site of a connection, its store, and the chooser the options ask for.
+
+    :raises GatewayError: when the connection, the store or the rules are not usable.
+    """
+    site = Pop3Hook(arguments.connection).site
+    if arguments.multiple_attachments:
+        site = dataclasses.replace(site, multiple_attachments=arguments.multiple_attachments)
+    return site, open_store(arguments.base_path), rules_of(arguments.rules)
