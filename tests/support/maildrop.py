@@ -68,8 +68,9 @@ class Maildrop:
         return self
 
     def poll(self, *faults: str) -> Retrieved:
-        """One session under these faults."""
-        self.server.faults = set(faults)
+        """One session under these faults, as soon as the server has noticed that the last one ended."""
+        with self.mailbox.lock:
+            self.server.faults = set(faults)
         self.server.transcript.clear()
         result = retrieve(self.site, self.store, Pop3Client.connect, now=self.now)
         self.server.faults = set()

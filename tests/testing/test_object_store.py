@@ -13,7 +13,7 @@ from airflow_pop3_gateway.testing.object_store import S3Server
 
 def test_an_object_can_be_created_exclusively() -> None:
     """By the standard client of the service: what exclusive writing is built on holds here too."""
-    with S3Server() as server:
+    with S3Server("orders") as server:
         extra = json.loads(server.airflow_connection())["extra"]
         client = boto3.client("s3", aws_access_key_id="demo", aws_secret_access_key="demo", **extra)
         client.put_object(Bucket=server.bucket, Key="a", Body=b"first", IfNoneMatch="*")
