@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway.applications import Chooser
@@ -16,12 +17,22 @@ from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.verbs.rules import rules_of
 
 
+def site_of(connection: str) -> RemoteSite:
+    """The site of a connection, from the environment, a secrets backend or Airflow's database.
+
+    :raises ConfigurationError: when there is none, or it makes no sense.
+    """
+    # Outside a task Airflow asks its database only where this says so; its own ``connections`` commands do the same.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    return Pop3Hook(connection).site
+
+
 def place(arguments: argparse.Namespace) -> tuple[RemoteSite, Store, Chooser]:
     """The site of a connection, its store, and the chooser the options ask for.
 
     :raises GatewayError: when the connection, the store or the rules are not usable.
     """
-    site = Pop3Hook(arguments.connection).site
+    site = site_of(arguments.connection)
     if arguments.multiple_attachments:
         site = dataclasses.replace(site, multiple_attachments=arguments.multiple_attachments)
     return site, open_store(arguments.base_path), rules_of(arguments.rules)
