@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 class S3Server:
     """Serves one empty bucket on a free port of 127.0.0.1 while its context is open.
 
+    :param bucket: servers that are open at once need buckets of different names: their memory is the process's.
     :ivar endpoint_url: where; :ivar bucket: its name; :ivar storage_options: for fsspec and ``UPath``.
     """
 
