@@ -29,8 +29,8 @@ _STATUS = re.compile(rb"(\+OK|-ERR)[ \t]*(.*?)[ \t]*\Z", re.IGNORECASE | re.DOTA
 _CODE = re.compile(r"\[([A-Za-z][A-Za-z0-9_/.-]{0,63})(?: [^\]]*)?\][ \t]*")
 _APOP = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 _STAT = re.compile(r"(\d{1,10})[ \t]+(\d{1,19})(?!\d)", re.ASCII)
-_SCAN = re.compile(rb"[ \t]*(\d{1,10})[ \t]+(\d{1,19})(?:[ \t][^\r\n]*)?\r?\n")
-_UIDL = re.compile(rb"[ \t]*(\d{1,10})(?:[ \t]+([^\r\n]*))?\r?\n")
+_SCAN = re.compile(rb"^[ \t]*(\d{1,10})[ \t]+(\d{1,19})(?:[ \t][^\r\n]*)?\r?\n", re.MULTILINE)
+_UIDL = re.compile(rb"^[ \t]*(\d{1,10})(?:[ \t]+([^\r\n]*))?\r?\n", re.MULTILINE)
 
 _BY_CODE: Mapping[str, type[CommandRefused]] = {
     "AUTH": AuthenticationFailed,
@@ -178,28 +178,13 @@ def parse_stat(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _number(digits: bytes, already: Mapping[int, object], command: str) -> int:
-    number = int(digits)
-    if number < 1 or number in already:
-        raise ProtocolViolation(
-            f"{command} lists message number {number} {'twice' if number else ''}".rstrip() + "."
-        )
-    return number
-
-
 def parse_list(block: bytes) -> dict[int, int]:
     """Scan listings: number → octets as the server counts them, which is often not what RETR delivers.
 
     :raises ProtocolViolation: a line without two numbers, number 0, or a number listed twice.
     """
-    sizes: dict[int, int] = {}
-    position = 0
-    while position < len(block):
-        match = _SCAN.match(block, position)
-        if not match:
-            raise ProtocolViolation(f"LIST answered {_line_at(block, position)!r}, not a number and a size.")
-        sizes[_number(match[1], sizes, "LIST")] = int(match[2])
-        position = match.end()
+    sizes = {int(number): int(size) for number, size in _SCAN.findall(block)}
+    _believe(sizes, block, "LIST", _SCAN)
     return sizes
 
 
@@ -211,15 +196,27 @@ def parse_uidl(block: bytes) -> dict[int, str]:
 
     :raises ProtocolViolation: a line without a number, number 0, or a number listed twice.
     """
-    ids: dict[int, str] = {}
-    position = 0
-    while position < len(block):
-        match = _UIDL.match(block, position)
-        if not match:
-            raise ProtocolViolation(f"UIDL answered {_line_at(block, position)!r}, not a number and an id.")
-        ids[_number(match[1], ids, "UIDL")] = (match[2] or b"").decode("latin-1")
-        position = match.end()
+    ids = {int(number): name.decode("latin-1") for number, name in _UIDL.findall(block)}
+    _believe(ids, block, "UIDL", _UIDL)
     return ids
+
+
+def _believe(listing: Mapping[int, object], block: bytes, command: str, form: re.Pattern[bytes]) -> None:
+    """Every line of the block gave one entry, and none is number 0: a match is one line, from its start to its end.
+
+    :raises ProtocolViolation: naming the first line that did not.
+    """
+    if len(listing) == block.count(b"\n") and 0 not in listing and block[-1:] in (b"\n", b""):
+        return
+    seen = {0}
+    for line in block.splitlines(keepends=True):
+        match = form.fullmatch(line)
+        if match is None or int(match[1]) in seen:
+            raise ProtocolViolation(
+                f"{command} answered {readable(line[:80])!r}, no line of a listing or one too many."
+            )
+        seen.add(int(match[1]))
+    raise ProtocolViolation(f"{command} answered something that is no listing.")
 
 
 def apop_timestamp(greeting: str) -> str | None:
@@ -230,7 +227,3 @@ def apop_timestamp(greeting: str) -> str | None:
     """
     match = _APOP.search(greeting)
     return match[0] if match else None
-
-
-def _line_at(block: bytes, position: int) -> str:
-    return readable(block[position : position + 80].partition(b"\n")[0])
