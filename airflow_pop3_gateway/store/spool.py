@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
@@ -37,12 +38,6 @@ DIRECT_BYTES = 64 << 10
 """A write of so many octets goes to the store as it is: to gather it would cost a copy and save nothing."""
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
-QUIET_BYTES = 2047
-"""Octets that ``hashlib`` digests without letting go of the interpreter lock; to let go of it and to wait for it again
-costs several sessions in one process more than the digest of a small mail."""
-SMALL_BYTES = 16 << 10
-"""A write up to this size is digested in pieces of :data:`QUIET_BYTES`."""
-
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
     rb"\n(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
@@ -110,6 +105,7 @@ class SpoolWriter:
         self._head = bytearray()
         self._head_digest = ""
         self._looking = True
+        self._moment, self._stale = "", 0.0
         self._manifest: Writer | None = None
         self._lines = bytearray()
         where = {"schema": MANIFEST_SCHEMA, "site": site, "batch": batch}
@@ -177,13 +173,8 @@ class SpoolWriter:
             head += data[:stop]
         digest.update(data[: stop - seen])
         self._head_digest = digest.hexdigest()
+        digest.update(data[stop - seen :])
         self._looking = False
-        size = len(data)
-        if size > SMALL_BYTES:
-            digest.update(data[stop - seen :])
-        else:
-            for start in range(stop - seen, size, QUIET_BYTES):
-                digest.update(data[start : start + QUIET_BYTES])
 
     def end(self, number: int) -> None:
         """The mail is whole."""
@@ -202,12 +193,14 @@ class SpoolWriter:
     def _note(self, number: int, sha256: str, head_sha256: str) -> None:
         """Add a line to the manifest: :meth:`ManifestEntry.to_json` of this mail, written out because it is written
         for every mail while the server waits."""
+        if (clock := time.monotonic()) >= self._stale:  # the text has milliseconds, so it is good for one
+            self._moment, self._stale = self._now(), clock + 0.001
         uidl, list_size, index = self._uidls[number], self._sizes[number], len(self.arrived)
         self.arrived[number] = Arrived(uidl, self.batch, index, self._length, list_size, sha256, head_sha256)
         self._lines += (
             f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{self._segment}",'
             f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'
-            f'"list_size":{list_size},"retrieved_at":"{self._now()}","headers":{{{_few_fields(self._head)}}}}}\n'
+            f'"list_size":{list_size},"retrieved_at":"{self._moment}","headers":{{{_few_fields(self._head)}}}}}\n'
         ).encode()
         if len(self._lines) >= GATHER_BYTES:
             self._flush_lines()
