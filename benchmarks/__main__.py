@@ -1,6 +1,6 @@
 """``python -m benchmarks``: all cases, or those whose names hold every word of ``--only``; ``--quick`` for a look.
 
-Sub-commands: ``retrieve`` (default), ``huge`` (one mail of a gigabyte in a process that may have 256 MiB).
+A full run takes about half an hour where getmail6 takes part, for it needs minutes for what others do in a second.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from benchmarks.mailboxes import KINDS, Kind, Mailbox, fill
 from benchmarks.rounds import compare
 
 RESULTS = Path(__file__).parent / "results"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only the name of a place; files there are made by tempfile
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of our own is made in it)  # noqa: S108 - only the name of a place; files there are made by tempfile
 
 
 def arguments() -> argparse.Namespace:
+    """What was asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("retrieve", "huge"), default="retrieve")
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the mails, 3 rounds, no long round trips"
+    )
+    parser.add_argument(
+        "--huge", action="store_true", help="also one mail of a gigabyte in 256 MiB of address space"
     )
     parser.add_argument(
         "--scale", type=float, default=1.0, help="part of the mails, and of a large mail's octets"
@@ -42,11 +45,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        default=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None,
         help="below which folder mails are kept (default: shared memory, so that no disk is measured)",
     )
     parser.add_argument("--verbose", action="store_true", help="every round")
     chosen = parser.parse_args()
+    if chosen.out is None and SHARED_MEMORY.is_dir():
+        chosen.out = SHARED_MEMORY
     if chosen.quick:
         chosen.scale, chosen.rounds = min(chosen.scale, 0.1), min(chosen.rounds, 3)
     return chosen
@@ -81,8 +85,6 @@ def main() -> int:
             "needs Dovecot (apt-get install dovecot-pop3d) and root, under which it starts.", file=sys.stderr
         )
         return 2
-    if asked.what == "huge":
-        return huge.main(asked.scale)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.out)))
@@ -124,9 +126,11 @@ def main() -> int:
             if all(word in case.name for word in words):
                 print(f"{case.name} …", file=sys.stderr, flush=True)
                 say = (lambda text: print(text, file=sys.stderr, flush=True)) if asked.verbose else _quiet
-                rows += compare(case, present, 3 if case.round_trip_ms else asked.rounds, out, say)
-                print(report.table(rows[-len(present) :], case.name), flush=True)
-        report.write(asked.json, rows, present, absent, server, out)
+                found = compare(case, present, 3 if case.round_trip_ms else asked.rounds, out, say)
+                print(report.table(found, case.name), flush=True)
+                rows += found
+        figures = huge.run(asked.scale, asked.out, print) if asked.huge else {}
+        report.write(asked.json, rows, figures, present, absent, server, out)
         if absent:
             print(f"not installed: {', '.join(absent)}")
         print(f"figures: {asked.json}")

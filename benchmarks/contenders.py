@@ -48,7 +48,8 @@ class Contender:
     """:ivar commands: the processes to start at once; :ivar kept: how many mails lie below the folder.
 
     :ivar waits: the processes say "ready" and start at a line on their standard input.
-    :ivar slow: takes part in the first round only, and where the round trip makes it slower still, not at all.
+    :ivar pipelines: asks for the next mail before it has the one before.
+    :ivar slow: needs minutes where others need a second.
     """
 
     name: str
@@ -56,13 +57,28 @@ class Contender:
     commands: Callable[[Case, Path], list[list[str]]]
     kept: Callable[[Path, Case], int]
     waits: bool = False
+    pipelines: bool = False
     slow: bool = False
 
+    def rounds(self, case: Case, most: int) -> int:
+        """In how many rounds it takes part: those who wait for every mail make a long way very long."""
+        if self.slow:
+            return 0 if case.round_trip_ms or len(case.logins) > 1 else 1
+        return most if self.pipelines or not case.round_trip_ms else 1
 
-def _worker(name: str, one_process: bool) -> Callable[[Case, Path], list[list[str]]]:
+
+def worker(name: str, one_process: bool, bound: int | None = None) -> Callable[[Case, Path], list[list[str]]]:
+    """Commands for :mod:`benchmarks.worker`. :param bound: octets of address space a process may have."""
+
     def commands(case: Case, out: Path) -> list[list[str]]:
         runs: Iterable[Sequence[str]] = [case.logins] if one_process else [(one,) for one in case.logins]
-        fixed = {"port": case.port, "password": PASSWORD, "tls": case.tls, "ca_file": case.ca_file}
+        fixed = {
+            "bound": bound,
+            "port": case.port,
+            "password": PASSWORD,
+            "tls": case.tls,
+            "ca_file": case.ca_file,
+        }
         return [
             [
                 sys.executable,
@@ -77,7 +93,7 @@ def _worker(name: str, one_process: bool) -> Callable[[Case, Path], list[list[st
     return commands
 
 
-def _spooled(out: Path, case: Case) -> int:
+def spooled(out: Path, case: Case) -> int:
     """Mails in manifests, if their digests are those of the mails that were generated."""
     digests: list[str] = []
     for manifest in sorted(out.glob("spool/*/*/manifest.jsonl")):
@@ -193,7 +209,7 @@ def compiled_reader(folder: Path) -> tuple[Path, bool] | None:
 def raw_reader(folder: Path) -> Contender:
     """The limit: in C where it can be compiled."""
     compiled = compiled_reader(folder)
-    python = _worker("raw", one_process=False)
+    python = worker("raw", one_process=False)
 
     def commands(case: Case, out: Path) -> list[list[str]]:
         if compiled is None or (case.tls and not compiled[1]):
@@ -202,7 +218,7 @@ def raw_reader(folder: Path) -> Contender:
         return [[str(compiled[0]), str(case.port), login, PASSWORD, *tls] for login in case.logins]
 
     version = "C" if compiled and compiled[1] else "C, with TLS Python" if compiled else "Python"
-    return Contender("raw reader", version, commands, _everything, waits=compiled is None)
+    return Contender("raw reader", version, commands, _everything, waits=compiled is None, pipelines=True)
 
 
 PEERS: Mapping[str, tuple[str, str, Callable[[Case, Path], list[list[str]]], Callable[[Path, Case], int]]] = {
@@ -212,6 +228,7 @@ PEERS: Mapping[str, tuple[str, str, Callable[[Case, Path], list[list[str]]], Cal
     "curl": ("curl", "--version", _curl, _files),
 }
 SLOW = {"getmail6"}
+PIPELINES = {"mpop"}
 KEEPS = {
     "raw reader": "nothing",
     "gateway": "spool, manifest, ledger",
@@ -227,13 +244,23 @@ def contenders(folder: Path, gateway_version: str) -> tuple[list[Contender], lis
     """Everybody who can take part, the reference first, and the names of those who are not installed."""
     present = [
         raw_reader(folder),
-        Contender("gateway", gateway_version, _worker("gateway", one_process=True), _spooled, waits=True),
-        Contender("poplib", sys.version.split()[0], _worker("poplib", one_process=False), _files, waits=True),
+        Contender(
+            "gateway",
+            gateway_version,
+            worker("gateway", one_process=True),
+            spooled,
+            waits=True,
+            pipelines=True,
+        ),
+        Contender("poplib", sys.version.split()[0], worker("poplib", one_process=False), _files, waits=True),
     ]
     absent = []
     for name, (program, option, commands, kept) in PEERS.items():
         if shutil.which(program):
-            present.append(Contender(name, _version(program, option), commands, kept, slow=name in SLOW))
+            version = _version(program, option)
+            present.append(
+                Contender(name, version, commands, kept, pipelines=name in PIPELINES, slow=name in SLOW)
+            )
         else:
             absent.append(name)
     return present, absent

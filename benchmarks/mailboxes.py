@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WORDS = (
-    "about above account after again amount answer before begin between call carry change close country delivery "
-    "depot different document during early every example factory follow freight goods great harbour important "
-    "invoice item kind large later letter line load manifest measure month never number often open order pallet "
-    "paper part pay place plan point port price quantity question receipt report road second send ship small "
-    "something stock story supplier table through today together total under until value warehouse week where world"
-).split()
+VOCABULARY = """
+about above account after again amount answer before begin between call carry change close country delivery
+depot different document during early every example factory follow freight goods great harbour important
+invoice item kind large later letter line load manifest measure month never number often open order pallet
+paper part pay place plan point port price quantity question receipt report road second send ship small
+something stock story supplier table through today together total under until value warehouse week where
+world
+"""
+WORDS = VOCABULARY.split()
 BLOCK = 57 * 1024  # whole base64 lines, so that a large mail is made block by block
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def table(rows: Sequence[Row], title: str) -> str:
     """The rows of one case."""
     lines = [
         f"\n{title}",
-        f"  {'':11}{'ratio':>7}{'seconds':>9}{'mails/s':>9}{'MB/s':>8}{'memory':>9}  keeps",
+        f"  {'':11}{'ratio':>7}{'seconds':>9}{'mails/s':>9}{'MB/s':>8}{'memory':>11}  keeps",
     ]
     for row in rows:
         memory = "" if row.growth is None else f"+{row.growth / MIB:.1f} MiB"
         figures = f"{row.ratio:7.3f}{row.seconds:9.3f}{row.mails_per_second:9}"
-        figures += f"{row.octets_per_second / 1e6:8.1f}{memory:>9}"
+        figures += f"{row.octets_per_second / 1e6:8.1f}"
         lines.append(
-            f"  {row.contender:11}{'failed' if row.failure else figures}  {KEEPS[row.contender]}"
+            f"  {row.contender:11}{'failed' if row.failure else figures + f'{memory:>11}'}  {KEEPS[row.contender]}"
             + (f"  ({row.rounds} rounds)" if row.rounds < 3 else "")
         )
     return "\n".join(lines)
@@ -47,6 +47,7 @@ def _processor() -> str:
 def write(
     path: Path,
     rows: Sequence[Row],
+    huge: Mapping[str, object],
     present: Sequence[Contender],
     absent: Sequence[str],
     server: dovecot.Dovecot,
@@ -70,6 +71,7 @@ def write(
         "server": f"Dovecot {version.stdout.strip()}",
         "versions": {contender.name: contender.version for contender in present},
         "absent": list(absent),
+        "huge": huge,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Interleaved rounds: every contender once, then everybody again; the ratio is taken within a round.
 
-Strategy: the folder a contender writes to is new each time. A round before the first one warms the caches and proves
-that every contender kept every mail; it is not counted.
+Strategy: the folder a contender writes to is new each time. A round before the first one warms the caches and is not
+counted. In the first rounds it is proven that every contender kept every mail.
 
 Invariant: processes are started by us and ended by their own handle; a contender that fails or keeps less than
 everything is reported as failed, not as fast.
@@ -111,9 +111,8 @@ def compare(
     for number in range(-1, rounds):
         for series in everything:
             contender = series.contender
-            if series.failure or (contender.slow and (number > 0 or case.round_trip_ms)):
-                continue
-            if contender.slow and number < 0:
+            share = contender.rounds(case, rounds)
+            if series.failure or number >= share or (number < 0 and share < rounds):
                 continue
             out = folder / "out"
             try:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.worker CONTENDER JOB      prints "ready", waits for a line, works, prints its figures as JSON
 
-``JOB`` is JSON: ``port``, ``logins``, ``password``, ``tls``, ``ca_file``, ``out``. Several logins are several threads.
+``JOB`` is JSON: ``port``, ``logins``, ``password``, ``tls``, ``ca_file``, ``out``, ``bound`` (octets of address
+space, or null). Several logins are several threads.
 
 Invariant: nothing of a contender is imported or opened after the clock started that a long-lived worker would have
 imported before; memory growth is the peak of the resident set after "ready" over the resident set at "ready".
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import poplib
+import resource
 import socket
 import ssl
 import sys
@@ -106,6 +108,8 @@ def main() -> None:
             failures.append(error)
             raise
 
+    if job["bound"]:
+        resource.setrlimit(resource.RLIMIT_AS, (job["bound"], job["bound"]))
     print("ready", flush=True)
     sys.stdin.readline()
     before = memory("VmRSS")
