@@ -432,7 +432,10 @@ class Acknowledged(Jsonable):
 
 @dataclass(frozen=True)
 class Replayed(Jsonable):
-    """What one replay found. :ivar differences: mails that would be something else now; :ivar report: key of the lines."""
+    """What one replay found.
+
+    :ivar differences: mails that would be something else now; :ivar report: key of the lines.
+    """
 
     site: str
     batches: int = 0
