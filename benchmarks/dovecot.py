@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from airflow_pop3_gateway.testing.certificates import Certificates
+import trustme
 
 PASSWORD = "secret"
 CONFIGURATION = """
@@ -97,24 +97,33 @@ def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 20) -
 
 
 class Dovecot:
-    """The server as a context manager. :ivar maildirs: where the Maildir of a login lies."""
+    """The server as a context manager. :ivar maildirs: where the Maildir of a login lies;
+    :ivar ca_file: whom to trust, for everybody to read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.maildirs = folder / "mail"
-        self.certificates = Certificates()
         self.port, self.tls_port = free_port(), free_port()
         account = pwd.getpwnam("mail")
         for path in (self.maildirs, folder / "index"):
             path.mkdir(parents=True, exist_ok=True)
             os.chown(path, account.pw_uid, account.pw_gid)
         folder.chmod(0o755)
+        self.ca_file, chain, key = (folder / name for name in ("ca.pem", "server.pem", "server.key"))
+        authority = trustme.CA()
+        certificate = authority.issue_cert(
+            "localhost", common_name="localhost"
+        )  # fetchmail wants the common name
+        authority.cert_pem.write_to_path(self.ca_file)
+        certificate.private_key_pem.write_to_path(key)
+        for pem in certificate.cert_chain_pems:
+            pem.write_to_path(chain, append=True)
         (folder / "dovecot.conf").write_text(
             CONFIGURATION.format(
                 folder=folder,
                 mail=self.maildirs,
-                chain=self.certificates.chain_file,
-                key=self.certificates.key_file,
+                chain=chain,
+                key=key,
                 password=PASSWORD,
                 uid=account.pw_uid,
                 gid=account.pw_gid,

@@ -38,7 +38,7 @@ def run(scale: float, out: Path | None, say: Callable[[str], None]) -> dict[str,
         with server, tempfile.TemporaryDirectory(prefix="benchmarks-", dir=out) as kept:
             for tls in (False, True):
                 port = server.tls_port if tls else server.port
-                case = Case(mailbox, ("huge",), tls, 0, port, server.certificates.ca_file)
+                case = Case(mailbox, ("huge",), tls, 0, port, str(server.ca_file))
                 seconds, growth = run_once(gateway, case, Path(kept) / "out", 1800)
                 if spooled(Path(kept) / "out", case) != 1:
                     raise RuntimeError("the mail that was kept is not the one that was sent")
