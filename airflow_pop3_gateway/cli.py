@@ -121,6 +121,7 @@ VERBS = (
                 "--keep", metavar="FOLDER", help="run in this folder and leave everything there to look at"
             ),
         ),
+        extra="demo",
     ),
     Verb(
         "standalone",

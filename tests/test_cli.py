@@ -140,3 +140,8 @@ def test_airflow_gets_the_same_verbs_with_the_same_arguments() -> None:
             argparse.Namespace(**{**vars(arguments), "files": ["/nonexistent"], "application": "MAIL"})
         )
     assert caught.value.code == 1
+
+
+def test_a_verb_that_needs_an_extra_names_it() -> None:
+    tours = [verb for verb in VERBS if ".demo." in verb.work]
+    assert {verb.name: verb.extra for verb in tours} == {"demo": "demo", "standalone": "demo"}
