@@ -25,8 +25,7 @@ Proofs = tuple[str, ...]
 class MailClient(Protocol):
     """What a session needs of a POP3 client (:class:`pop3.Pop3Client` is one)."""
 
-    def list(self) -> dict[int, int]: ...
-    def uidl(self) -> dict[int, str] | None: ...
+    def listings(self) -> tuple[dict[int, int], dict[int, str] | None]: ...
     def top_many(self, numbers: Sequence[int], sink: Any, lines: int = 0) -> None: ...
     def retrieve(self, numbers: Sequence[int], sink: Any) -> None: ...
     def delete(self, numbers: Sequence[int]) -> dict[int, CommandRefused]: ...
@@ -47,8 +46,8 @@ def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> 
 
     :raises ConfigurationError: when mails are to be kept and cannot be told apart in the next session.
     """
-    given = client.uidl() or {}
-    sizes = client.list()  # after UIDL: there are servers whose sizes grow when they write UIDLs down
+    sizes, ids = client.listings()
+    given = ids or {}
     count = Counter(given.values())
     names = {n: given[n] for n in sizes if given.get(n, "").strip() and count[given[n]] == 1}
     if nameless := [n for n in sizes if n not in names]:

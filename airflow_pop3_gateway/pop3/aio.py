@@ -161,6 +161,10 @@ class AsyncPop3Client:
         """Number → unique id as the server gives it; ``None``: the server has no UIDL."""
         return await self._run(dialogues.uidl(self._session))
 
+    async def listings(self) -> tuple[dict[int, int], dict[int, str] | None]:
+        """:meth:`list` and :meth:`uidl`, in one round trip where the server allows."""
+        return await self._run(dialogues.listings(self._session))
+
     async def top(self, number: int, lines: int) -> bytes:
         """Header block and so many lines of the body."""
         return await self._run(dialogues.top(self._session, number, lines))

@@ -113,7 +113,7 @@ class _Collected:
     def __init__(self, verb: str) -> None:
         self.octets = bytearray()
         self.error: CommandRefused | None = None
-        self._verb = verb
+        self.verb = verb
 
     def begin(self, number: int) -> None: ...
 
@@ -121,7 +121,7 @@ class _Collected:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if len(self.octets) + len(data) > MAX_BLOCK:
-            raise ProtocolViolation(f"{self._verb} answered more than {MAX_BLOCK} octets.")
+            raise ProtocolViolation(f"{self.verb} answered more than {MAX_BLOCK} octets.")
         self.octets += data
 
     def refused(self, number: int, error: CommandRefused) -> None:
@@ -190,6 +190,26 @@ def uidl(session: Session) -> Dialogue[dict[int, str] | None]:
         if error.code:
             raise
         return None
+
+
+def listings(session: Session) -> Dialogue[tuple[dict[int, int], dict[int, str] | None]]:
+    """LIST and UIDL of the whole maildrop, in one round trip where the server pipelines. Errors as of the two.
+
+    UIDL is said first: there are servers whose sizes grow when they write unique ids down.
+    """
+    if not session.pipelining:
+        given = yield from uidl(session)
+        return (yield from listing(session)), given
+    session.allow("LIST")
+    sizes, ids = _Collected("LIST"), _Collected("UIDL")
+    for collected in (ids, sizes):
+        session.wire.send(Bodies(collected.verb, (0,), collected))
+    yield Flow()
+    if ids.error and ids.error.code:
+        raise ids.error
+    if sizes.error:
+        raise sizes.error
+    return parse_list(bytes(sizes.octets)), None if ids.error else parse_uidl(bytes(ids.octets))
 
 
 def top(session: Session, number: int, lines: int) -> Dialogue[bytes]:

@@ -143,8 +143,11 @@ def login(session: Session) -> Dialogue[None]:
 def _log_in_by(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
     site = session.site
     if mechanism.word == "basic":
-        yield from _say(session, "USER", site.login)
-        yield from _say(session, "PASS", site.password)
+        if session.pipelining:
+            yield from _say_both(session, ("USER", site.login), ("PASS", site.password))
+        else:
+            yield from _say(session, "USER", site.login)
+            yield from _say(session, "PASS", site.password)
     elif mechanism.word == "apop":
         timestamp = apop_timestamp(session.greeting)
         if timestamp is None:
@@ -171,6 +174,18 @@ def _say(session: Session, verb: str, *arguments: str) -> Dialogue[None]:
     yield Flow()
     if not line.status.ok:
         raise _login_refusal(session, line)
+
+
+def _say_both(session: Session, *commands: tuple[str, str]) -> Dialogue[None]:
+    """In one round trip. :raises CommandRefused: the first refusal; the server refuses the second then as well."""
+    lines = [Line(verb) for verb, _ in commands]
+    for line, (verb, argument) in zip(lines, commands, strict=True):
+        session.allow(verb)
+        session.wire.send(line, argument)
+    yield Flow()
+    for line in lines:
+        if not line.status.ok:
+            raise _login_refusal(session, line)
 
 
 def _login_refusal(session: Session, line: Line) -> CommandRefused:

@@ -40,7 +40,7 @@ HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
-    rb"\n(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
+    rb"\n(?=[dfmst])(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
     re.IGNORECASE,
 )
 

@@ -163,6 +163,38 @@ def test_uidl_is_none_where_the_server_has_none(serve, connect):
         client.uidl()
 
 
+def test_the_listings_go_one_by_one_where_the_server_does_not_pipeline(serve, connect):
+    def script(peer):
+        peer.log_in(b"USER\r\n")
+        peer.answer(b"UIDL", b"+OK\r\n1 a\r\n.\r\n")
+        peer.answer(b"LIST", b"+OK\r\n1 120\r\n.\r\n")
+
+    assert connect(serve(script).site()).listings() == ({1: 120}, {1: "a"})
+
+
+def test_the_listings_take_one_round_trip_where_the_server_pipelines(serve, connect):
+    """UIDL goes first: there are servers whose sizes grow when they write unique ids down."""
+
+    def script(peer):
+        peer.log_in(PIPELINING)
+        for reply in (
+            b"+OK\r\n1 a\r\n.\r\n+OK\r\n1 120\r\n.\r\n",
+            b"-ERR what?\r\n+OK\r\n1 120\r\n.\r\n",
+            b"-ERR [SYS/TEMP] index is being rebuilt\r\n+OK\r\n.\r\n",
+            b"+OK\r\n.\r\n-ERR no\r\n",
+        ):
+            peer.hear(b"UIDL")
+            peer.answer(b"LIST", reply)
+
+    client = connect(serve(script).site())
+    assert client.listings() == ({1: 120}, {1: "a"})
+    assert client.listings() == ({1: 120}, None)
+    with pytest.raises(ServerUnavailable):
+        client.listings()
+    with pytest.raises(CommandRefused):
+        client.listings()
+
+
 def test_list_of_one_that_answers_for_another_is_a_violation(serve, connect):
     def script(peer):
         peer.log_in()

@@ -486,6 +486,30 @@ def test_a_refused_login_says_no_or_later(serve, connect, reply, kind):
     assert kind is not LoginDelayed or caught.value.delay == 900
 
 
+def test_name_and_password_take_one_round_trip_where_the_server_pipelines(serve, connect):
+    def script(peer):
+        greet(peer, b"USER\r\nPIPELINING\r\n")
+        peer.hear(b"USER box")
+        peer.answer(b"PASS secret", b"+OK\r\n+OK\r\n")
+        peer.answer(b"CAPA", b"+OK\r\n.\r\n")
+
+    connect(serve(script).site()).close()
+
+
+@pytest.mark.parametrize(
+    "replies", [b"-ERR [AUTH] who?\r\n-ERR first USER\r\n", b"+OK\r\n-ERR [AUTH] no\r\n"]
+)
+def test_the_first_refusal_of_a_pipelined_login_is_told(serve, connect, replies):
+    def script(peer):
+        greet(peer, b"USER\r\nPIPELINING\r\n")
+        peer.hear(b"USER box")
+        peer.answer(b"PASS secret", replies)
+        assert peer.hear() == b""
+
+    with pytest.raises(AuthenticationFailed, match="who|no"):
+        connect(serve(script).site())
+
+
 def test_without_login_the_session_stays_before_it(serve, connect):
     def script(peer):
         greet(peer, b"USER\r\nSASL PLAIN\r\n")
