@@ -66,6 +66,7 @@ def write(
             "cores": os.cpu_count(),
             "system": platform.platform(),
             "python": platform.python_version(),
+            "load at the end": [round(load, 1) for load in os.getloadavg()],
             "mail kept on": files.stdout.strip(),
         },
         "server": f"Dovecot {version.stdout.strip()}",
