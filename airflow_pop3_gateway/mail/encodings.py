@@ -83,6 +83,12 @@ class Base64:
         if self._slow:
             return self._slowly(piece)
         data = self._held + piece if self._held else piece
+        pad = data.find(b"=", max(0, len(data) - _LONGEST_LINE))
+        if pad >= 0:  # the last line: the slow way, behind all that is clean before it
+            cut = data.rfind(b"\n", 0, pad) + 1
+            decoded = _decode_clean(data, cut)
+            self._held, self._slow = b"", True
+            return self._slowly(data) if decoded is None else decoded + self._slowly(data[cut:])
         decoded = _decode_clean(data, len(data))
         if decoded is not None:
             self._held = b""
@@ -164,14 +170,19 @@ def _decode_clean(data: bytes, end: int) -> bytes | None:
     except binascii.Error:
         return None
     skipped = end - len(decoded) * 4 // 3
-    # Lines of one length prove themselves by a stride through their ends; others are counted.
+    # Lines of one length, the last perhaps shorter, prove themselves by a stride through their ends; others are counted.
     first = data.find(b"\n", 0, end)
     length = data.find(b"\n", first + 1, end) - first
     if first > 0 and length > 1:
-        ends = data[first:end:length]
-        returns = data[first - 1 : end : length][: len(ends)]
-        if ends == b"\n" * len(ends) and skipped == (2 if returns == b"\r" * len(ends) else 1) * len(ends):
-            return decoded
+        last, shorter = data.rfind(b"\n", 0, end), 0
+        if (last - first) % length:
+            shorter = 2 if data[last - 1] == 0x0D else 1
+            last = data.rfind(b"\n", 0, last)
+        lines = (last - first) // length + 1
+        if data[first : last + 1 : length] == b"\n" * lines:
+            returns = data[first - 1 : last : length] == b"\r" * lines
+            if skipped == (2 if returns else 1) * lines + shorter:
+                return decoded
     return decoded if skipped == data.count(b"\n", 0, end) + data.count(b"\r", 0, end) else None
 
 

@@ -205,7 +205,8 @@ class _Extraction:
                 self._held.discard()
                 self._held = None
             return
-        account.file = self.files.open(part.name, part.name, part.content_type, part.path)
+        name = part.name
+        account.file = self.files.open(name, name, part.content_type, part.path)
 
     def _start_text(self, account: Account) -> None:
         part, before = account.part, self._text

@@ -216,9 +216,10 @@ class Head:
     def defects(self) -> tuple[Defect, ...]:
         """What is wrong in the fields we rely on."""
         found = []
-        counts = Counter(name for name, _ in self.fields if name in _ONCE)
-        if twice := sorted(name.decode() for name, count in counts.items() if count > 1):
-            found.append(Defect("duplicate-header", detail=", ".join(twice)))
+        if len(self._first) < len(self.fields):
+            counts = Counter(name for name, _ in self.fields if name in _ONCE)
+            if twice := sorted(name.decode() for name, count in counts.items() if count > 1):
+                found.append(Defect("duplicate-header", detail=", ".join(twice)))
         if self.get("content-type") is not None and self.media is None:
             found.append(Defect("bad-content-type", detail=self.text("content-type")[:100]))
         if self.get("date") is not None and self.date is None:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 
 _UNSAFE = re.compile(r'[<>:"|?*%\x00-\x1f\x7f]')
+_PLAIN = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_()\[\],;=+@&#~-]*(?:[ .][A-Za-z0-9_()\[\],;=+@&#~-]+)*")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|clock\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 _TYPES = mimetypes.MimeTypes()
@@ -51,6 +52,7 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
+_ANY_MAGIC = tuple(magic for magic, _ in _MAGIC)
 MAGIC_OCTETS = 16
 """How much of a file :func:`sniff` looks at."""
 
@@ -92,6 +94,8 @@ _BUILT_ON = {
 
 def sniff(first: bytes) -> str | None:
     """The media type the first octets of a file prove, or ``None`` when they prove none."""
+    if not first.startswith(_ANY_MAGIC):
+        return None
     for magic, kind in _MAGIC:
         if first.startswith(magic):
             return kind
@@ -117,6 +121,8 @@ def safe_name(original: str, limit: int) -> str:
 
     :param limit: octets of UTF-8.
     """
+    if len(original) <= limit and _PLAIN.fullmatch(original) and not _RESERVED.match(original):
+        return original
     name = original.encode("utf-8", "replace").decode()
     name = unicodedata.normalize("NFC", name).replace("\\", "/").rstrip("/ .").rpartition("/")[2]
     name = "".join(

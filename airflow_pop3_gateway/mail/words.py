@@ -194,8 +194,10 @@ def _parse(raw: bytes) -> Parameters:
             elif name not in parameters:
                 if not quoted and name not in ("name", "filename"):
                     plain = _COMMENT_AFTER.sub("", plain)
-                octets = plain.encode("latin-1")
-                parameters[name] = printable(decode_words(decode_octets(octets)))
+                if plain.isascii() and "=?" not in plain:
+                    parameters[name] = printable(plain)
+                else:
+                    parameters[name] = printable(decode_words(decode_octets(plain.encode("latin-1"))))
     for name, found in sections.items():
         parameters[name] = _continued(found)
     return Parameters(value[1].lower(), parameters)
