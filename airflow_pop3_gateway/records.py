@@ -33,7 +33,7 @@ J = TypeVar("J", bound="Jsonable")
 
 
 def _plain(value: Any) -> Any:
-    if value is None or type(value) in _SCALARS:
+    if type(value) in _SCALARS:
         return value
     if isinstance(value, Jsonable):
         return value.to_json()
@@ -44,7 +44,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_SCALARS = frozenset((str, int, float, bool))
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def _revive(kind: Any, value: Any) -> Any:
@@ -90,7 +90,11 @@ class Jsonable:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of JSON-plain values, one item a field, in the order of the fields."""
-        return {key: _plain(getattr(self, name)) for name, key, _ in _fields(type(self))}
+        plain = {}
+        for name, key, _ in _fields(type(self)):
+            value = getattr(self, name)
+            plain[key] = value if type(value) in _SCALARS else _plain(value)
+        return plain
 
     @classmethod
     def from_json(cls: type[J], data: Mapping[str, Any]) -> J:
@@ -341,10 +345,8 @@ class TransferRecord(Jsonable):
 
     def summary(self) -> dict[str, Any]:
         """The line of ``transfers/….jsonl``: everything but the evidence."""
-        line = self.to_json()
-        for evidence in ("leaves", "defects"):
-            line[evidence] = len(line[evidence])
-        return line
+        line = dataclasses.replace(self, leaves=(), defects=()).to_json()
+        return {**line, "leaves": len(self.leaves), "defects": len(self.defects)}
 
 
 @dataclass(frozen=True)

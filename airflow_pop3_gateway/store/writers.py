@@ -15,7 +15,6 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_pop3_gateway.errors import AlreadyStored, GatewayError, StoreUnavailable
@@ -61,12 +60,13 @@ class LocalWriter:
 
     def __init__(self, key: str, path: str) -> None:
         self.key = key
-        self._path = Path(path)
-        self._temporary = self._path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+        self._path = path
+        self._folder = os.path.dirname(path)
+        self._temporary = f"{self._folder}/{TEMPORARY}{uuid.uuid4().hex}"
         try:
             self._descriptor = self._open()
         except FileNotFoundError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(self._folder, exist_ok=True)
             self._descriptor = self._open()
 
     def _open(self) -> int:
@@ -92,7 +92,7 @@ class LocalWriter:
         return self.key
 
     def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         except OSError as error:
