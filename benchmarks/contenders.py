@@ -62,7 +62,7 @@ class Contender:
 
     def rounds(self, case: Case, most: int) -> int:
         """In how many rounds it takes part: those who wait for every mail make a long way very long."""
-        if len(case.logins) > 1 and self.name in ALONE:
+        if self.name in (ALONE if len(case.logins) > 1 else TOGETHER):
             return 0
         if self.slow:
             return 0 if case.round_trip_ms else 1
@@ -233,9 +233,12 @@ SLOW = {"getmail6"}
 PIPELINES = {"mpop"}
 ALONE = {"fetchmail", "getmail6", "curl"}
 """Left out where there are several mailboxes at once: one tells enough, and takes long enough."""
+TOGETHER = {"tasks"}
+"""Left out where there is one mailbox only."""
 KEEPS = {
     "raw reader": "nothing",
     "gateway": "spool, manifest, ledger",
+    "tasks": "as gateway, a process a mailbox",
     "poplib": "one file a mail",
     "mpop": "Maildir",
     "fetchmail": "one BSMTP file",
@@ -248,13 +251,9 @@ def contenders(folder: Path, gateway_version: str) -> tuple[list[Contender], lis
     """Everybody who can take part, the reference first, and the names of those who are not installed."""
     present = [
         raw_reader(folder),
-        Contender(
-            "gateway",
-            gateway_version,
-            worker("gateway", one_process=True),
-            spooled,
-            waits=True,
-            pipelines=True,
+        *(
+            Contender(name, gateway_version, worker("gateway", one), spooled, waits=True, pipelines=True)
+            for name, one in (("gateway", True), ("tasks", False))
         ),
         Contender("poplib", sys.version.split()[0], worker("poplib", one_process=False), _files, waits=True),
     ]
