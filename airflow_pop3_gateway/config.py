@@ -77,6 +77,8 @@ class Limits:
     """Octets of a safe file name: below the 255 of file systems, with room for a counter."""
     report_bytes: int = 1 << 20
     """Octets kept of one machine-readable part of a report (RFC 3464, RFC 8098)."""
+    unpack_bytes: int = 16 << 20
+    """Octets of one mail that are kept in memory to look for files in winmail.dat and uuencoded in texts."""
     message_bytes: int = 4 << 30
     """Octets of one mail while it is understood."""
 

@@ -334,6 +334,8 @@ class TransferRecord(Jsonable):
     user_message: str | None = None
     user_message_file: str | None = None
     files: tuple[StoredFile, ...] = ()
+    unpacked: tuple[StoredFile, ...] = ()
+    evidence: tuple[StoredFile, ...] = ()
     rejected: Rejected | None = None
     disposal: Literal["leave", "delete", "recover"] | None = None
     acknowledgment: AcknowledgmentRequest | None = None

@@ -74,7 +74,9 @@ def folder_of(job: Job, number: int) -> str:
 
 def gateway_extract(job: Job) -> None:
     """This package: one pass, every part and file with its digest."""
-    policy = Policy(multiple_attachments="extract", user_message_limit=CHUNK)  # texts are no files for the others
+    policy = Policy(
+        multiple_attachments="extract", user_message_limit=CHUNK
+    )  # texts are no files for the others
     for number, path in enumerate(job["mails"]):
         folder = folder_of(job, number)
         understand(chunks(path), lambda head: policy, lambda name, kind, folder=folder: File(folder, name))

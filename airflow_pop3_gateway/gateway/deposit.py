@@ -264,6 +264,8 @@ class _Mail:
             file_name=understanding.file_name,
             rule=understanding.rule,
             files=files,
+            unpacked=understanding.unpacked,
+            evidence=understanding.evidence,
             user_message=understanding.user_message,
             user_message_file=understanding.user_message_file,
             leaves=understanding.leaves,
@@ -284,6 +286,8 @@ class _Mail:
             type="XFER",
             file_name="",
             files=(),
+            unpacked=(),
+            evidence=(),
             user_message=None,
             user_message_file=None,
             leaves=tuple(

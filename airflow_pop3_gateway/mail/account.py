@@ -13,9 +13,10 @@ import hashlib
 from airflow_pop3_gateway.mail.classify import Role
 from airflow_pop3_gateway.mail.encodings import Decoder
 from airflow_pop3_gateway.mail.files import File
-from airflow_pop3_gateway.mail.mime import Part
 from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
+from airflow_pop3_gateway.mail.unpack import Kept
 from airflow_pop3_gateway.records import Leaf, LeafOutcome, StoredFile
 
 OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
@@ -36,7 +37,7 @@ class Account:
     """One part, open or ended.
 
     :ivar number: its place among the parts as they began; :ivar file, text, capture: who takes the decoded octets;
-        :ivar key: of the published file.
+        :ivar kept: keeps them besides, for there may be files within; :ivar key: of the published file.
     """
 
     def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
@@ -46,6 +47,7 @@ class Account:
         self.file: File | None = None
         self.text: MessageText | None = None
         self.capture: bytearray | None = None
+        self.kept: Kept | None = None
         self.key: str | None = None
         self.number = self.octets = self.size = 0
         self.sniffed: str | None = None
@@ -65,6 +67,8 @@ class Account:
             self._first += decoded[: MAGIC_OCTETS - self.size]
         self.size += len(decoded)
         self._digest.update(decoded)
+        if self.kept is not None:
+            self.kept.feed(decoded)
         if self.file is not None:
             self.file.write(decoded)
         elif self.text is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_pop3_gateway.mail.mime import Part
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import TransferType
 
 Role = Literal["file", "text", "variant", "related", "signature", "report", "absent", "enclosed", "structure"]

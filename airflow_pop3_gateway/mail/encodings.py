@@ -170,7 +170,7 @@ def _decode_clean(data: bytes, end: int) -> bytes | None:
     except binascii.Error:
         return None
     skipped = end - len(decoded) * 4 // 3
-    # Lines of one length, the last perhaps shorter, prove themselves by a stride through their ends; others are counted.
+    # Lines of one length, the last perhaps shorter, prove themselves by a stride through their ends.
     first = data.find(b"\n", 0, end)
     length = data.find(b"\n", first + 1, end) - first
     if first > 0 and length > 1:

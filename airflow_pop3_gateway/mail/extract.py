@@ -4,14 +4,16 @@ Strategy: the parser tells of parts while the octets stream by; what a part is f
 (``classify.ROLES``), what the mail is when it has ended (``classify.RULES``). The only file of a mail is written as
 it arrives but published when the verdict stands; where several files are allowed, each is published as it ends.
 
-Invariant: memory does not grow with the mail: a piece, one header block, the start of a message text and the parts of
-a report up to ``Limits.report_bytes``. A content error is a result, never an exception; when the chunks or a file
-fail, what is open is discarded and the exception goes on. At most two files are open at a time: an attachment and a
-message text too long for memory.
+Invariant: memory does not grow with the mail: a piece, one header block, the start of a message text, the parts of a
+report up to ``Limits.report_bytes``, and parts that may have files in them up to ``Limits.unpack_bytes``. A content
+error is a result, never an exception; when the chunks or a file fail, what is open is discarded and the exception
+goes on. At most five files are open at a time: an attachment, two message texts too long for memory, what was signed
+and its signature.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,10 +24,13 @@ from airflow_pop3_gateway.mail import classify
 from airflow_pop3_gateway.mail.account import Account
 from airflow_pop3_gateway.mail.classify import Rule, Shape, role_of
 from airflow_pop3_gateway.mail.encodings import Identity, decoder_for
+from airflow_pop3_gateway.mail.evidence import Evidence
 from airflow_pop3_gateway.mail.files import File, Files, FileSink, OpenFile
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.mail.mime import FIRST_HEAD, MimeParser, Part
+from airflow_pop3_gateway.mail.mime import FIRST_HEAD, MimeParser
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
+from airflow_pop3_gateway.mail.unpack import Kept, looks_like_tnef
 from airflow_pop3_gateway.records import Defect, Leaf, Reason, StoredFile, TransferType
 
 __all__ = ["Captured", "FileSink", "OpenFile", "Policy", "Understanding", "understand"]
@@ -65,7 +70,8 @@ class Captured:
 class Understanding:
     """What a mail is. With ``rejected`` nothing stays published: the gateway applies *error_mail_disposal*.
 
-    :ivar rule: id in ``classify.RULES``; :ivar octets: of the whole mail. Its digest is not taken here: it costs as
+    :ivar rule: id in ``classify.RULES``; :ivar unpacked: files within a part; :ivar evidence: what was signed and the
+        signature; :ivar octets: of the whole mail. Its digest is not taken here: it costs as
         much as all the rest together, and who gives the octets knows it.
     """
 
@@ -76,6 +82,8 @@ class Understanding:
     octets: int
     leaves: tuple[Leaf, ...] = ()
     files: tuple[StoredFile, ...] = ()
+    unpacked: tuple[StoredFile, ...] = ()
+    evidence: tuple[StoredFile, ...] = ()
     user_message: str | None = None
     user_message_file: str | None = None
     defects: tuple[Defect, ...] = ()
@@ -121,6 +129,7 @@ class _Extraction:
         self._text: Account | None = None
         self._carrier: Part | None = None
         self._started = 0
+        self._kept = 0  # octets, over all parts
 
     # -- what the parser tells ----------------------------------------------------------------------------------
 
@@ -128,6 +137,7 @@ class _Extraction:
         """Choose the Application; a whole mail that is no report needs no parser."""
         self.policy = policy = self._choose(head)
         self.files = Files(self._open_file, policy.limits.name_bytes)
+        self.evidence = Evidence(self.files)
         self.head = head
         self.shape.from_system = head.from_system
         self.shape.several = policy.multiple_attachments == "extract"
@@ -153,6 +163,8 @@ class _Extraction:
             self._start_file(account)
         elif role == "text":
             self._start_text(account)
+        elif role == "signature":
+            self.evidence.signature(account)
         elif role == "absent":
             self.shape.absent = self.shape.absent or part.content_type
         elif role == "report" or (role == "enclosed" and self._of_a_report(part)):
@@ -207,10 +219,14 @@ class _Extraction:
             return
         name = part.name
         account.file = self.files.open(name, name, part.content_type, part.path)
+        if looks_like_tnef(part):
+            account.kept = Kept(part, text=False)
 
     def _start_text(self, account: Account) -> None:
         part, before = account.part, self._text
         self.shape.has_text = True
+        if part.content_type == "text/plain":
+            account.kept = Kept(part, text=True)
         if before is not None:
             alternative = _alternative_above(part)
             if alternative is None or alternative is not _alternative_above(before.part):
@@ -231,10 +247,15 @@ class _Extraction:
         account.feed(piece)
         if account.capture is not None and account.size > self.policy.limits.report_bytes:
             self._keep_capture(account)
+        if account.kept is not None:
+            self._bound_kept(account)
 
     def enclosed(self, part: Part, piece: bytes) -> None:
-        """Octets of an enclosed mail."""
-        self._open[part].feed(piece)
+        """Octets of an enclosed mail, or of what is signed."""
+        if part.kind == "message":
+            self._open[part].feed(piece)
+        else:
+            self.evidence.content(piece)
 
     def end(self, part: Part) -> None:
         """Account for the part."""
@@ -248,7 +269,10 @@ class _Extraction:
         for code in sorted(account.finish()):
             self.defect(Defect(code, part.path))
         self._keep_capture(account)
-        if account.file is not None:
+        if account.kept is not None:
+            self._bound_kept(account)
+            self._kept += len(account.kept.octets) if account.kept else 0
+        if account.file is not None and account.role == "file":
             if self.shape.several:
                 account.key = account.file.commit()
             else:
@@ -263,6 +287,11 @@ class _Extraction:
             self.defect(Defect("report-too-long", part.path))
         self.captured.append(Captured(part.content_type, bytes(account.capture[:bound]), part.path))
         account.capture = None
+
+    def _bound_kept(self, account: Account) -> None:
+        if account.kept and self._kept + len(account.kept.octets) > self.policy.limits.unpack_bytes:
+            account.kept = None
+            self.defect(Defect("unpack-limit", account.part.path))
 
     def defect(self, defect: Defect) -> None:
         """Note what is wrong."""
@@ -289,6 +318,8 @@ class _Extraction:
         message: str | None = None
         message_file: StoredFile | None = None
         files: tuple[StoredFile, ...] = ()
+        unpacked: tuple[StoredFile, ...] = ()
+        evidence: tuple[StoredFile, ...] = ()
         if reason is not None:
             self._take_back()
         else:
@@ -298,6 +329,8 @@ class _Extraction:
             files = tuple(stored for stored in found if stored is not None)
             if rule.type == "MSG" and message_file is not None:
                 files = (message_file,)
+            unpacked = tuple(self._unpack()) if rule.type != "EERP" else ()
+            evidence = self.evidence.publish()
         if rule.type == "EERP":
             self._check_report()
         name = {"recover": "RECOVER", "of-the-file": files[0].name if files else ""}
@@ -309,6 +342,8 @@ class _Extraction:
             octets=octets,
             leaves=tuple(account.leaf() for account in self.accounts),
             files=files,
+            unpacked=unpacked,
+            evidence=evidence,
             user_message=message,
             user_message_file=message_file.path if message_file else None,
             defects=(*head.defects, *self.defects),
@@ -330,10 +365,26 @@ class _Extraction:
 
     def _publish(self, rule: Rule) -> None:
         for account in self.accounts:
+            if account.role != "file":
+                continue
             if account.file is not None and account.key is None and rule.type == "XFER":
                 account.key = account.file.commit()
             if account.outcome == "file" and account.key is None:
                 account.outcome = "ignored"
+
+    def _unpack(self) -> Iterator[StoredFile]:
+        """Publish the files within parts."""
+        for account in self.accounts:
+            part, kept = account.part, account.kept
+            if kept is None or (account.role == "file" and account.key is None):
+                continue
+            found, defect = kept.files()
+            if defect:
+                self.defect(Defect(defect, part.path))
+            for name, octets in found:
+                file = self.files.open(name, name, "application/octet-stream", part.path)
+                file.write(bytes(octets))
+                yield file.stored(file.commit(), len(octets), hashlib.sha256(octets).hexdigest())
 
     def _message(self, rule: Rule) -> tuple[str | None, StoredFile | None]:
         account = self._text

@@ -13,24 +13,19 @@ Only a passed bound raises.
 from __future__ import annotations
 
 import re
-from typing import Literal, Protocol
+from typing import Protocol
 
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import Defect
 
-Kind = Literal["leaf", "multipart", "message"]
-
-LONGEST_BOUNDARY = 1_000
-"""Octets. RFC 2046 allows 70; what is longer than a line is no boundary."""
 LONGEST_TRAILER = 1_000
 """Octets of white space after a boundary that still make a delimiter line (RFC 2046: transport padding)."""
 FIRST_HEAD = Limits(header_bytes=4 << 20, header_count=20_000)
 """Bounds on the mail's own header block, before the handler has said which limits apply."""
 
-_ENCLOSED = ("message/rfc822", "message/global", "message/news")
-_PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
 _LOOK_BACK = 1_000  # octets at the end of a piece in which a line end is looked for: a line of RFC 5322
 _UNDECIDED = 4_096
 """Octets: more than a line can have before it is known whether it is a field."""
@@ -53,57 +48,6 @@ _TRAILER = re.compile(rb"(--)?[ \t]*")
 _TRAILER_END = re.compile(rb"\r{0,3}\n|\r")
 
 
-class Part:
-    """One node of the structure.
-
-    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: the first of them.
-    """
-
-    __slots__ = ("children", "content_type", "depth", "first", "head", "kind", "parent", "path")
-
-    def __init__(self, head: Head, parent: Part | None) -> None:
-        self.head = head
-        self.parent = parent
-        self.children = 0
-        self.first: Part | None = None
-        self.depth: int = parent.depth + 1 if parent else 0
-        media = head.media
-        if media is not None:
-            self.content_type = media.value
-        else:
-            digest = parent is not None and parent.content_type == "multipart/digest"
-            self.content_type = "message/rfc822" if digest else "text/plain"
-        self.kind: Kind = "leaf"
-        if self.content_type.startswith("multipart/"):
-            self.kind = "multipart"
-            if self.boundary is None:
-                self.kind = "leaf"
-        elif self.content_type in _ENCLOSED and head.encoding in _PLAIN_ENCODINGS:
-            self.kind = "message"
-        self.path = self._path()
-
-    def _path(self) -> str:
-        if self.parent is None:
-            return "" if self.kind == "multipart" else "1"
-        self.parent.children += 1
-        self.parent.first = self.parent.first or self
-        if self.parent.kind == "message" and self.kind == "multipart":
-            return self.parent.path
-        return f"{self.parent.path}.{self.parent.children}" if self.parent.path else str(self.parent.children)
-
-    @property
-    def boundary(self) -> bytes | None:
-        """The boundary of a multipart, ``None`` where it is missing, empty or longer than a line."""
-        text = self.head.content_type.get("boundary")
-        octets = text.rstrip().encode("utf-8", "replace") if text else b""
-        return octets if 0 < len(octets) <= LONGEST_BOUNDARY else None
-
-    @property
-    def name(self) -> str | None:
-        """The file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty."""
-        return self.head.disposition.get("filename") or self.head.content_type.get("name") or None
-
-
 class Handler(Protocol):
     """Who is told."""
 
@@ -117,7 +61,7 @@ class Handler(Protocol):
         """Octets of a leaf, or what stands before the first delimiter of a multipart."""
 
     def enclosed(self, part: Part, piece: bytes) -> None:
-        """Octets of the outermost enclosed mail, its structure included."""
+        """Octets of the outermost enclosed mail, or of what the first multipart/signed signs, structure included."""
 
     def end(self, part: Part) -> None:
         """A part is complete."""
@@ -133,6 +77,15 @@ class _Level:
 
     def __init__(self, needle: bytes, part: Part, position: int) -> None:
         self.needle, self.part, self.position, self.at = needle, part, position, -2
+
+
+class _Span:
+    """Exact octets that are handed out whatever is in them. ``handed``: up to where in the data."""
+
+    __slots__ = ("handed", "part")
+
+    def __init__(self, part: Part, handed: int) -> None:
+        self.part, self.handed = part, handed
 
 
 def _exceeded(limits: Limits, limit: str, what: str) -> LimitExceeded:
@@ -154,8 +107,8 @@ class MimeParser:
         self._expects_head = True
         self._chain: list[Part] = []  # open parts, outermost first
         self._levels: list[_Level] = []  # the multiparts among them
-        self._message: Part | None = None  # the outermost enclosed mail among them
-        self._handed = 0  # up to where that one was handed out
+        self._spans: list[_Span] = []  # of the outermost enclosed mail, and of what is signed
+        self._signed = False  # what the first multipart/signed signs has been found
         self._parts = 0
         self._line_octets = 0
 
@@ -178,7 +131,9 @@ class MimeParser:
         if self._at:
             self._at_line_start = self._data[self._at - 1] in b"\r\n"
         self._data = kept + piece if kept else piece
-        self._at = self._handed = 0
+        self._at = 0
+        for span in self._spans:
+            span.handed = 0
         for level in self._levels:
             level.at = -2
         while self._limits is not None and (self._head() if self._expects_head else self._body()):
@@ -266,8 +221,8 @@ class MimeParser:
             self._levels.append(_Level(b"--" + (part.boundary or b""), part, len(self._chain)))
         elif part.kind == "message":
             self._expects_head = True
-            if self._message is None:
-                self._message, self._handed = part, self._at
+            if not self._enclosed():
+                self._spans.append(_Span(part, self._at))
         return part
 
     # -- bodies -------------------------------------------------------------------------------------------------
@@ -372,6 +327,7 @@ class MimeParser:
         content_end = self._before(found)
         self._give(content_end)
         self._leave(index + 1, level.position, content_end)
+        self._end_span(level.part, content_end)
         if closing:  # its line end may belong to the next delimiter
             self._at = found + len(level.needle) + 2
             self._levels.pop()
@@ -379,6 +335,12 @@ class MimeParser:
         else:
             self._at = end
             self._expects_head = True
+            if not self._signed and level.part.content_type == "multipart/signed" and not self._enclosed():
+                self._signed = True
+                self._spans.append(_Span(level.part, end))
+
+    def _enclosed(self) -> bool:
+        return any(span.part.kind == "message" for span in self._spans)
 
     def _leave(self, levels: int, position: int, content_end: int) -> None:
         """End the parts from ``position`` of the chain on; multiparts among them were never closed."""
@@ -388,12 +350,16 @@ class MimeParser:
         del self._levels[levels:]
         while len(self._chain) > position:
             part = self._chain.pop()
-            if part is self._message:
-                self._hand_out(content_end)
-                self._message = None
+            self._end_span(part, content_end)
             self._handler.end(part)
 
+    def _end_span(self, part: Part, content_end: int) -> None:
+        if any(span.part is part for span in self._spans):
+            self._hand_out(content_end)
+            self._spans = [span for span in self._spans if span.part is not part]
+
     def _hand_out(self, end: int) -> None:
-        if self._message is not None and end > self._handed:
-            self._handler.enclosed(self._message, self._data[self._handed : end])
-            self._handed = end
+        for span in self._spans:
+            if end > span.handed:
+                self._handler.enclosed(span.part, self._data[span.handed : end])
+                span.handed = end

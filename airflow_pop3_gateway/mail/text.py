@@ -14,14 +14,13 @@ import hashlib
 import re
 
 from airflow_pop3_gateway.mail.files import File, Files
-from airflow_pop3_gateway.mail.mime import Part
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.words import FALLBACK, charset_codec
 from airflow_pop3_gateway.records import StoredFile
 
 MESSAGE_MEMORY = 1 << 20
 """Octets of a message text that are kept in memory; a longer one goes to its file as it arrives."""
 
-_UUENCODED = re.compile(r"^begin [0-7]{3,4} \S", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n?")
 
 
@@ -93,8 +92,6 @@ class MessageText:
         self._add(self._decode(b"", True))
         if self._file is None:
             text = _LINE_END.sub("\n", "".join(self._kept)).rstrip("\n").encode("utf-8", "replace").decode()
-            if self.part.content_type == "text/plain" and _UUENCODED.search(text):
-                self.defects.add("uuencode-in-text")
             if len(text) <= limit:
                 return text, None
             self._to_file()

@@ -53,6 +53,32 @@ def test_a_text_is_a_message_named_like_the_application(maildrop: Open) -> None:
     assert (record.user_message or "").strip() == "hello"
 
 
+def test_what_was_signed_and_the_signature_are_kept_beside_the_file(maildrop: Open) -> None:
+    """They are no files of the transfer; a duplicate keeps none of its own, for it is kept whole."""
+    content = b"Content-Type: application/x-order; name=o.bin\r\n\r\norder"
+    mail = (
+        b"From: p@partner.example\r\nMessage-ID: <1@partner.example>\r\n"
+        b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n" + content + b"\r\n"
+        b"--s\r\nContent-Type: application/pkcs7-signature; name=smime.p7s\r\n\r\nproof\r\n--s--\r\n"
+    )
+    drop = maildrop(mail, b"X-Second: y\r\n" + mail)
+    first, second = classified(drop)
+    assert [file.name for file in first.files] == ["o.bin"]
+    kept = {file.name: drop.store.read(file.path) for file in first.evidence}
+    assert kept == {"signed-content.eml": content, "smime.p7s": b"proof"}
+    assert second.rejected is not None and second.evidence == ()
+    folder = second.files[0].path.rpartition("/")[0]
+    assert drop.store.names(folder) == ["DUPLICATE.eml"]
+
+
+def test_a_uuencoded_file_in_a_message_comes_out_beside_it(maildrop: Open) -> None:
+    drop = maildrop(letter(1, b"begin 644 x.txt\r\n#86)C\r\n`\r\nend\r\n"))
+    (record,) = classified(drop)
+    assert (record.type, record.files) == ("MSG", ())
+    (file,) = record.unpacked
+    assert (file.name, drop.store.read(file.path)) == ("x.txt", b"abc")
+
+
 def test_a_long_text_goes_to_a_file(maildrop: Open) -> None:
     drop = maildrop(letter(1, b"long \r\n" * 100))
     (record,) = classified(drop)

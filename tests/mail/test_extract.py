@@ -204,7 +204,8 @@ SIGNATURE = "Content-Type: application/pgp-signature; name=signature.asc\n\n----
 )  # fmt: skip
 def test_what_counts_as_a_file(desk, what: str, mail: bytes, type_: str, rule: str, files: list[str]) -> None:
     understanding = desk.understand(mail)
-    assert (understanding.type, understanding.rule, sorted(desk.files)) == (type_, rule, files), what
+    stored = set(desk.files) - {file.name for file in understanding.evidence}
+    assert (understanding.type, understanding.rule, sorted(stored)) == (type_, rule, files), what
     assert [file.name for file in understanding.files] == files
 
 
@@ -354,7 +355,7 @@ def test_an_html_message_goes_to_an_html_file(desk, letter) -> None:
         ("; charset=utf-8", b"a\xffb", "a\ufffdb", {"encoding-lies"}),
         ("; charset=utf-16le", "Hé".encode("utf-16le"), "Hé", {"encoding-lies"}),
         ("", b"a\0b", "a\0b", set()),
-        ("", b"begin 644 x.txt\r\n#86)C\r\n`\r\nend", "begin 644 x.txt\n#86)C\n`\nend", {"uuencode-in-text"}),
+        ("", b"begin 644 x.txt\r\n#86)C\r\n`\r\n", "begin 644 x.txt\n#86)C\n`", {"uuencode-in-text"}),
     ],
 )
 def test_the_text_of_a_message_in_any_charset(

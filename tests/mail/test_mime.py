@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.mail.mime import MimeParser, Part
+from airflow_pop3_gateway.mail.mime import MimeParser
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import Defect
 
 

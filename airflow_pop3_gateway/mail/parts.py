@@ -1,0 +1,69 @@
+"""One node of the structure of a mail: what its header says it is, and where it stands.
+
+Invariant: what a part is follows from its own header and the part above it; nothing here looks at octets of a body.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from airflow_pop3_gateway.mail.headers import Head
+
+Kind = Literal["leaf", "multipart", "message"]
+
+LONGEST_BOUNDARY = 1_000
+"""Octets. RFC 2046 allows 70; what is longer than a line is no boundary."""
+
+_ENCLOSED = ("message/rfc822", "message/global", "message/news")
+_PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
+
+
+class Part:
+    """One node of the structure.
+
+    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: the first of them.
+    """
+
+    __slots__ = ("children", "content_type", "depth", "first", "head", "kind", "parent", "path")
+
+    def __init__(self, head: Head, parent: Part | None) -> None:
+        self.head = head
+        self.parent = parent
+        self.children = 0
+        self.first: Part | None = None
+        self.depth: int = parent.depth + 1 if parent else 0
+        media = head.media
+        if media is not None:
+            self.content_type = media.value
+        else:
+            digest = parent is not None and parent.content_type == "multipart/digest"
+            self.content_type = "message/rfc822" if digest else "text/plain"
+        self.kind: Kind = "leaf"
+        if self.content_type.startswith("multipart/"):
+            self.kind = "multipart"
+            if self.boundary is None:
+                self.kind = "leaf"
+        elif self.content_type in _ENCLOSED and head.encoding in _PLAIN_ENCODINGS:
+            self.kind = "message"
+        self.path = self._path()
+
+    def _path(self) -> str:
+        if self.parent is None:
+            return "" if self.kind == "multipart" else "1"
+        self.parent.children += 1
+        self.parent.first = self.parent.first or self
+        if self.parent.kind == "message" and self.kind == "multipart":
+            return self.parent.path
+        return f"{self.parent.path}.{self.parent.children}" if self.parent.path else str(self.parent.children)
+
+    @property
+    def boundary(self) -> bytes | None:
+        """The boundary of a multipart, ``None`` where it is missing, empty or longer than a line."""
+        text = self.head.content_type.get("boundary")
+        octets = text.rstrip().encode("utf-8", "replace") if text else b""
+        return octets if 0 < len(octets) <= LONGEST_BOUNDARY else None
+
+    @property
+    def name(self) -> str | None:
+        """The file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty."""
+        return self.head.disposition.get("filename") or self.head.content_type.get("name") or None
