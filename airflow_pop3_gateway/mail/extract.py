@@ -35,8 +35,8 @@ from airflow_pop3_gateway.records import Defect, Leaf, Reason, StoredFile, Trans
 
 __all__ = ["Captured", "FileSink", "OpenFile", "Policy", "Understanding", "understand"]
 
-PIECE = 1 << 18
-"""Octets handed to the parser at once: so large that one call of the base64 decoder is all that counts."""
+_GATHERED = 1 << 16
+"""Octets under which chunks are put together before they are looked at."""
 _FALLBACK_HEAD = 1 << 14  # of a mail whose header block is too long: enough to choose an Application
 MOST_DEFECTS = 100
 """Defects that are written down; a mail that has more is not better described by more."""
@@ -407,17 +407,16 @@ class _Extraction:
             self.defect(Defect("feedback-report" if abuse else "report-without-notification"))
 
 
-def _pieces(chunks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
-    """The same octets in pieces that are neither tiny nor huge."""
+def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """The same octets in pieces that are not tiny."""
     held: list[bytes] = []
     octets = 0
     for chunk in chunks:
-        for at in range(0, len(chunk), size):
-            held.append(bytes(chunk[at : at + size]))
-            octets += len(held[-1])
-            if octets * 4 >= size:
-                yield b"".join(held)
-                held, octets = [], 0
+        held.append(bytes(chunk))
+        octets += len(chunk)
+        if octets >= _GATHERED:
+            yield b"".join(held)
+            held, octets = [], 0
     if held:
         yield b"".join(held)
 
@@ -437,7 +436,7 @@ def understand(
     start: list[bytes] = []  # until the header block is complete, which is bounded
     exceeded: LimitExceeded | None = None
     try:
-        for piece in _pieces(chunks, PIECE):
+        for piece in _pieces(chunks):
             if extraction.head is None and exceeded is None:
                 start.append(piece)
             octets += len(piece)

@@ -26,6 +26,8 @@ LONGEST_TRAILER = 1_000
 FIRST_HEAD = Limits(header_bytes=4 << 20, header_count=20_000)
 """Bounds on the mail's own header block, before the handler has said which limits apply."""
 
+PIECE = 1 << 18
+"""Octets looked at once: so large that one call of the base64 decoder is all that counts, small enough for a cache."""
 _LOOK_BACK = 1_000  # octets at the end of a piece in which a line end is looked for: a line of RFC 5322
 _UNDECIDED = 4_096
 """Octets: more than a line can have before it is known whether it is a field."""
@@ -113,18 +115,33 @@ class MimeParser:
         self._line_octets = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take the next octets.
+        """Take the next octets; after a handler that wants no structure they are no longer looked at.
 
         :raises LimitExceeded: a bound was passed; feed nothing more.
         """
-        # Cut before a line end, where no line and no delimiter is torn: then nothing needs to be copied again.
-        cut = piece.rfind(b"\n", max(0, len(piece) - _LOOK_BACK))
-        if cut > 0:
-            cut -= piece[cut - 1] == 0x0D
-        else:
-            cut = len(piece)
-        tail, self._tail = self._tail, piece[cut:]
-        self._take(b"".join((tail, memoryview(piece)[:cut])) if tail or self._tail else piece)
+        at, size = 0, len(piece)
+        while size - at > PIECE and self._limits is not None:
+            cut = self._cut(piece, at, at + PIECE)
+            self._take_from(piece, at, cut)
+            at = cut
+        if self._limits is None:
+            self._data, self._tail, self._at = b"", b"", 0
+            return
+        cut = self._cut(piece, at, size)
+        self._take_from(piece, at, cut)
+        self._tail = piece[cut:]
+
+    @staticmethod
+    def _cut(piece: bytes, start: int, end: int) -> int:
+        """Before a line end, where no line and no delimiter is torn: then nothing needs to be copied again."""
+        cut = piece.rfind(b"\n", max(start, end - _LOOK_BACK), end)
+        if cut <= start:
+            return end
+        return cut - (piece[cut - 1] == 0x0D)
+
+    def _take_from(self, piece: bytes, start: int, end: int) -> None:
+        tail, self._tail = self._tail, b""
+        self._take(b"".join((tail, memoryview(piece)[start:end])) if tail else piece[start:end])
 
     def _take(self, piece: bytes) -> None:
         kept = self._data[self._at :]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_pop3_gateway.config import Limits
-from airflow_pop3_gateway.mail import extract
+from airflow_pop3_gateway.mail import extract, mime
 from airflow_pop3_gateway.mail.extract import Policy
 
 PDF = b"%PDF-1.7 " + bytes(range(256))
@@ -483,6 +484,22 @@ def test_the_number_of_defects_that_are_written_down_is_bounded(desk) -> None:
     assert len(desk.understand(mail).defects) == extract.MOST_DEFECTS
 
 
+def test_a_mail_that_is_kept_whole_is_not_kept_in_memory(desk) -> None:
+    def chunks():
+        yield b"Subject: x\r\n\r\n"
+        for _ in range(100):
+            yield b"x" * mime.PIECE
+
+    tracemalloc.start()
+    try:
+        understanding = desk.understand(chunks(), Policy(extract_file=False))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert understanding.octets == 100 * mime.PIECE + 14
+    assert peak < 10 * mime.PIECE
+
+
 # -- when something else fails -----------------------------------------------------------------------------------
 
 
@@ -495,7 +512,7 @@ def test_a_store_that_fails_ends_it_and_leaves_nothing_open(desk) -> None:
 
 def test_a_source_that_fails_ends_it_and_leaves_nothing_open(desk) -> None:
     def chunks():
-        yield one_file()[:-50] + b"x" * extract.PIECE
+        yield one_file()[:-50] + b"x" * mime.PIECE
         raise ConnectionError("gone")
 
     with pytest.raises(ConnectionError):
