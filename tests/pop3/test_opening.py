@@ -506,7 +506,7 @@ def test_the_first_refusal_of_a_pipelined_login_is_told(serve, connect, replies)
         peer.answer(b"PASS secret", replies)
         assert peer.hear() == b""
 
-    with pytest.raises(AuthenticationFailed, match="who|no"):
+    with pytest.raises(AuthenticationFailed, match=r"who|no"):
         connect(serve(script).site())
 
 
