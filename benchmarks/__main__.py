@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,7 @@ def long_way(port: int, round_trip_ms: int) -> Iterator[int]:
 def main() -> int:
     """Run what was asked for. :returns: the exit status."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started is ended too
     if dovecot.program() is None:
         print(
             "needs Dovecot (apt-get install dovecot-pop3d) and root, under which it starts.", file=sys.stderr
