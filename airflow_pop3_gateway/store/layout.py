@@ -106,3 +106,29 @@ def pending_receipt(site: str, key: str = "") -> str:
 def receipt_attempt(key: str, attempt: int) -> str:
     """The claim of one attempt to send: of two workers exactly one creates it."""
     return f"outbox/attempts/{key}/{attempt:04d}"
+
+
+def sent(key: str) -> str:
+    """A transfer we sent."""
+    return f"sent/{key[:2]}/{key}.json"
+
+
+def sent_event(key: str, name: str = "") -> str:
+    """Something that happened to a transfer we sent, or the folder of all of it."""
+    return f"sent/{key[:2]}/{key}/events" + (f"/{name}.json" if name else "")
+
+
+def sent_attempt(key: str, attempt: int) -> str:
+    """The claim of one attempt to give a transfer to the relay."""
+    return f"sent/{key[:2]}/{key}/attempts/{attempt:04d}"
+
+
+def sent_ident(ident: str) -> str:
+    """Leads from a Message-ID that is not the transfer's own *xfer ident* to its key."""
+    digest = digest_key("message-id", ident)
+    return f"sent/idents/{digest[:2]}/{digest}"
+
+
+def sent_waiting(key: str = "") -> str:
+    """The mark that a transfer still waits for its acknowledgment."""
+    return "sent/waiting" + (f"/{key}" if key else "")

@@ -11,6 +11,7 @@ PACKAGE = "airflow_pop3_gateway"
 STOREYS = (
     {"errors", "get_provider_info"},
     {"records", "config"},
+    {"sent"},
     {"pop3", "mail", "testing"},
     {"acks", "store"},
     {"gateway"},

@@ -1,0 +1,105 @@
+"""What is written down of a transfer we send: the record, the events that come after it, and the status they make.
+
+Strategy: the record is written once, before SMTP, with a row for every recipient. Whatever happens later (the relay's
+answer, each DSN and MDN that comes back) is appended as an event of its own; the status is a fold over the events, so
+that a report that is late, comes twice or contradicts another never overwrites anything.
+
+Invariant: as in :mod:`airflow_pop3_gateway.records`; record and events are never rewritten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_pop3_gateway.records import Jsonable, Report, StoredFile
+
+SENT_SCHEMA = "airflow-pop3-gateway/sent-transfer/1"
+EVENT_SCHEMA = "airflow-pop3-gateway/sent-event/1"
+
+Verdict = Literal["positive", "negative", "undefined"]
+SentState = Literal["PROCESSING", "CANCELED", "ENDED", "ENDED_TO_ACK", "ACKED", "NACKED_USER", "NACKED_XFB"]
+"""The Gateway's states: ENDED asked for no acknowledgment, ENDED_TO_ACK waits for one, NACKED_USER is a negative MDN,
+NACKED_XFB a negative DSN."""
+
+
+@dataclass(frozen=True)
+class SentRecipient(Jsonable):
+    """One recipient of the envelope. :ivar field: the header field that names it; ``bcc`` is named in none."""
+
+    address: str
+    field: Literal["to", "cc", "bcc"] = "to"
+
+
+@dataclass(frozen=True)
+class SentTransfer(Jsonable):
+    """One mail we send: ``sent/<kk>/<key>.json``, written before SMTP.
+
+    :ivar key: digest of ``xfer_ident``.
+    :ivar local_ident: the Gateway's transfer number: made from what asked for the transfer, so that a second try of
+        the same task is the same transfer.
+    :ivar xfer_ident: ``<user.date.local_ident@domain>``, ENVID of the envelope; also the Message-ID of a mail we built.
+    :ivar message_id: of the mail; a ready-made mail has its own.
+    :ivar requested: the acknowledgments that were asked for: ``dsn``, ``mdn``.
+    :ivar files: what was attached; ``path`` is the URL it was read from.
+    :ivar mic: ``Received-Content-MIC`` a signed receipt must repeat (RFC 3335).
+    :ivar asked_by: the task that sent it: ``dag_id``, ``run_id``, ``task_id``, ``map_index``.
+    """
+
+    schema: str
+    key: str
+    local_ident: str
+    xfer_ident: str
+    message_id: str
+    type: Literal["XFER", "MSG"]
+    smtp_conn_id: str
+    from_: str
+    recipients: tuple[SentRecipient, ...]
+    subject: str
+    created_at: str
+    ready_made: bool = False
+    requested: tuple[Literal["dsn", "mdn"], ...] = ()
+    ack_deadline: str | None = None
+    application: str = ""
+    xfb: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    user_message: str | None = None
+    files: tuple[StoredFile, ...] = ()
+    mic: str | None = None
+    asked_by: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EventRow(Jsonable):
+    """What an event says of one recipient of ours.
+
+    :ivar recipient: as in the record, ``""`` when the event names nobody we sent to.
+    :ivar action: ``accepted`` or ``refused`` of SMTP; the action of a DSN; the disposition type of an MDN.
+    :ivar status: SMTP reply or enhanced status code. :ivar detail: the words that came with it.
+    """
+
+    recipient: str
+    verdict: Verdict
+    action: str = ""
+    status: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class SentEvent(Jsonable):
+    """One thing that happened to a transfer: ``sent/<kk>/<key>/events/<name>.json``.
+
+    :ivar name: ``smtp-<attempt>``, or the local ident of the EERP's own record, so that a second run of the same
+        classification appends nothing.
+    :ivar matched_by: how the report found the transfer; ``""`` for SMTP.
+    """
+
+    schema: str
+    name: str
+    kind: Literal["smtp", "dsn", "mdn"]
+    at: str
+    rows: tuple[EventRow, ...]
+    matched_by: str = ""
+    report: Report | None = None
+    note: str = ""
