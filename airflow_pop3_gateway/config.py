@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.windows import PollingWindows
 
 Security = Literal["tls", "starttls", "plain"]
 AcknowledgmentOption = Literal["ack_by_monitor", "ack_by_user", "not_to_ack"]
@@ -204,6 +205,7 @@ class RemoteSite:
     max_messages: int | None = None
     max_bytes: int | None = None
     max_message_bytes: int | None = None
+    polling_windows: PollingWindows = PollingWindows()
 
     application: str = "MAIL"
     extract_file: bool = True

@@ -79,6 +79,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "max_message_bytes": _field(
         "Octets per mail", "integer", "Larger mails stay on the server and are counted.", minimum=1
     ),
+    "polling_windows": _field(
+        "Polling windows",
+        "string",
+        "When a session may begin, as mon-fri 06:00-20:00; sat 08:00-12:00 @ Europe/Paris. Empty: always.",
+    ),
     "application": _field(
         "Application",
         "string",

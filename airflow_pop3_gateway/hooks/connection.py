@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from airflow_pop3_gateway.config import DEFAULT_PORT, Address, Application, Limits, LocalSite, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
+from airflow_pop3_gateway.windows import PollingWindows
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PIPELINING = {"auto": None, "always": True, "never": False}
@@ -76,6 +77,7 @@ def _site(connection: ConnectionLike) -> RemoteSite:
             mail_address=options.pop("mail_address", ""), host_name=options.pop("host_name", "")
         ),
         limits=_limits(options.pop("limits", {})),
+        polling_windows=PollingWindows(options.pop("polling_windows", "")),
         pipelining=_PIPELINING[options.pop("pipelining", "auto")],
         **options,
     )

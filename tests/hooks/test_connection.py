@@ -103,6 +103,7 @@ def test_what_the_form_leaves_empty_is_not_set() -> None:
         ({"extra": {"auth": 7}}, "auth", "text"),
         ({"extra": {"alternates": "a,b,c,d"}}, "alternates", "at most 3"),
         ({"extra": {"alternates": "b:pop"}}, "alternates", "not a number"),
+        ({"extra": {"polling_windows": "workdays"}}, "polling_windows", "mon-fri 06:00-20:00"),
         ({"extra": {"limits": {"dept": 3}}}, "limits", "depth"),
         ({"extra": {"limits": "[]"}}, "limits", "JSON object"),
         ({"extra": {"application": "../x"}}, "application", "folder"),

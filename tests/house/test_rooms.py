@@ -10,6 +10,7 @@ PACKAGE = "airflow_pop3_gateway"
 
 STOREYS = (
     {"errors", "get_provider_info"},
+    {"windows"},
     {"records", "config"},
     {"sent"},
     {"pop3", "mail", "testing"},
