@@ -66,8 +66,12 @@ class Verb:
             return 130
 
 
+_CONNECTION = argument("connection", help="id of an Airflow connection of type pop3")
+_BASE_PATH = argument(
+    "--base-path", metavar="URL", help="where everything lies; default: [pop3_gateway] base_path"
+)
 _ON_A_SITE = (
-    argument("--base-path", metavar="URL", help="where everything lies; default: [pop3_gateway] base_path"),
+    _BASE_PATH,
     argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
     argument(
         "--multiple-attachments",
@@ -78,6 +82,34 @@ _ON_A_SITE = (
 )
 
 VERBS = (
+    Verb(
+        "status",
+        "say how sites stand: polled or not, what waits; nobody is connected",
+        "airflow_pop3_gateway.verbs.polling:status",
+        (
+            argument("connections", nargs="+", metavar="CONNECTION", help="ids of connections of type pop3"),
+            _BASE_PATH,
+            argument("--json", action="store_true", help="one JSON object for each site, one a line"),
+        ),
+    ),
+    Verb(
+        "suspend",
+        "suspend the polling of a site until it is resumed; a running session is left alone",
+        "airflow_pop3_gateway.verbs.polling:suspend",
+        (_CONNECTION, argument("--reason", default="", help="for those who wonder"), _BASE_PATH),
+    ),
+    Verb(
+        "resume",
+        "poll a site again",
+        "airflow_pop3_gateway.verbs.polling:resume",
+        (_CONNECTION, _BASE_PATH),
+    ),
+    Verb(
+        "poll",
+        "retrieve, classify and acknowledge here and now, whether the site is suspended or not",
+        "airflow_pop3_gateway.verbs.polling:poll",
+        (_CONNECTION, *_ON_A_SITE),
+    ),
     Verb(
         "classify",
         "say what the gateway would make of mails; nothing is stored or sent",
@@ -101,7 +133,7 @@ VERBS = (
         "airflow_pop3_gateway.verbs.quarantine:run",
         (
             argument("action", choices=("list", "release")),
-            argument("connection", help="id of an Airflow connection of type pop3"),
+            _CONNECTION,
             argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
             *_ON_A_SITE,
         ),
@@ -110,7 +142,7 @@ VERBS = (
         "replay",
         "say which stored mails would be something else with the rules of now; nothing is changed",
         "airflow_pop3_gateway.verbs.quarantine:replay",
-        (argument("connection", help="id of an Airflow connection of type pop3"), *_ON_A_SITE),
+        (_CONNECTION, *_ON_A_SITE),
     ),
     Verb(
         "demo",

@@ -22,6 +22,7 @@ RECORD_SCHEMA = "airflow-pop3-gateway/transfer-record/1"
 MANIFEST_SCHEMA = "airflow-pop3-gateway/manifest/1"
 LEDGER_SCHEMA = "airflow-pop3-gateway/ledger/1"
 OUTBOX_SCHEMA = "airflow-pop3-gateway/outbox/1"
+SUSPENSION_SCHEMA = "airflow-pop3-gateway/suspension/1"
 
 TransferType = Literal["XFER", "MSG", "EERP"]
 RecordState = Literal["ENDED", "CANCELED"]
@@ -379,7 +380,8 @@ class Retrieved(Jsonable):
     """What one session brought: the small reference that travels by XCom.
 
     :ivar batch: the batch of this session, ``None`` when nothing new was stored; :ivar batches: every batch of the
-        site that still waits to be classified, this one included; :ivar more: mail is left because of a bound.
+        site that still waits to be classified, this one included; :ivar more: mail is left because of a bound;
+        :ivar held: why no session was opened (suspended, outside the polling windows), ``""`` when one was.
     """
 
     site: str
@@ -394,6 +396,7 @@ class Retrieved(Jsonable):
     too_large: int = 0
     more: bool = False
     interrupted: str = ""
+    held: str = ""
     seconds: float = 0.0
 
 
@@ -456,3 +459,34 @@ class Purged(Jsonable):
     batches: int = 0
     unfinished: int = 0
     receipts: int = 0
+
+
+@dataclass(frozen=True)
+class Suspension(Jsonable):
+    """A site that is not polled (Gateway: *stop_site -pm*): ``suspended/<site>.json``."""
+
+    schema: str
+    site: str
+    since: str
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SiteStatus(Jsonable):
+    """How a site stands (Gateway: *status_site*).
+
+    :ivar held: why no session begins now, ``""`` when one may; :ivar last_batch: of the last session that stored mail;
+        :ivar ledger: LedgerState → count; :ivar refusals: mails the server did not give in the last session.
+    """
+
+    site: str
+    address: str
+    login: str
+    held: str
+    polling_windows: str
+    last_batch: str | None
+    waiting_batches: tuple[str, ...] = ()
+    pending_receipts: int = 0
+    ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    refusals: int = 0

@@ -3,6 +3,7 @@
 from airflow_pop3_gateway.gateway.acknowledge import SendRaw, acknowledge
 from airflow_pop3_gateway.gateway.classify import classify
 from airflow_pop3_gateway.gateway.examine import examine
+from airflow_pop3_gateway.gateway.polling import hold, poll, resume, status, suspend
 from airflow_pop3_gateway.gateway.purge import purge
 from airflow_pop3_gateway.gateway.quarantine import quarantined, release, replay
 from airflow_pop3_gateway.gateway.retrieve import retrieve
@@ -12,9 +13,14 @@ __all__ = [
     "acknowledge",
     "classify",
     "examine",
+    "hold",
+    "poll",
     "purge",
     "quarantined",
     "release",
     "replay",
+    "resume",
     "retrieve",
+    "status",
+    "suspend",
 ]

@@ -27,7 +27,7 @@ from airflow_pop3_gateway.store import Store, layout, outbox
 
 log = logging.getLogger(__name__)
 
-SendRaw = Callable[[str, Sequence[str], bytes], None]
+SendRaw = Callable[[str, Sequence[str], bytes], object]
 """(reverse-path, recipients, finished message); raises RelayRefused or RelayUnavailable."""
 
 

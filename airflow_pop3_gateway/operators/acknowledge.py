@@ -46,11 +46,7 @@ class AcknowledgeOperator(SiteOperator):
     def work(self, site: RemoteSite, store: Store) -> Acknowledged:
         """Sweep the outbox of the site."""
         with GatewaySmtpHook(str(self.smtp_conn_id or site.smtp_conn_id)) as relay:
-
-            def send(mail_from: str, recipients: Sequence[str], message: bytes) -> None:
-                relay.send_raw(mail_from, recipients, message)
-
-            result = gateway.acknowledge(site, store, send)
+            result = gateway.acknowledge(site, store, relay.send_raw)
         self.log.info(
             "%s: %d acknowledgments sent, %d refused for good, %d wait",
             site.name,

@@ -14,16 +14,18 @@ from airflow_pop3_gateway.store import Store
 class RetrieveOperator(SiteOperator):
     """Stores every new mail of a site durably, then deletes it from the server as the connection's ``retention`` says.
 
-    Run it again after any failure: what was stored is not fetched twice. Returns counts and the names of the batches
+    A site that is suspended or outside its polling windows is left alone, and what is stored still goes on. Run it again after any failure: what was stored is not fetched twice. Returns counts and the names of the batches
     that wait to be classified (:class:`~airflow_pop3_gateway.records.Retrieved`), with ``pop3_conn_id`` and
     ``base_path``.
     """
 
     def work(self, site: RemoteSite, store: Store) -> Retrieved:
         """One session with the site's server."""
-        self.log.info("%s: session with %s for %s", site.name, site.address, site.login)
         progress = ProgressLog(self.log, f"{site.name}: retrieving")
-        result = gateway.retrieve(site, store, Pop3Client.connect, on_progress=progress)
+        result = gateway.poll(site, store, Pop3Client.connect, on_progress=progress)
+        if result.held:
+            self.log.warning("%s: no session, the site is %s", site.name, result.held)
+            return result
         self.log.info(
             "%s: %d messages, %s stored in %.1f s; %d deleted on the server, %d kept, %d known before",
             site.name,

@@ -78,6 +78,11 @@ def file(application: str, batch: str, local_ident: str, name: str) -> str:
     return f"files/{segment(application)}/{batch_day(batch)}/{local_ident}/{name}"
 
 
+def suspension(site: str) -> str:
+    """That it exists says that the site is not polled."""
+    return f"suspended/{segment(site)}.json"
+
+
 def record(key: str) -> str:
     """A transfer record; its exclusive creation is the duplicate check."""
     return f"records/{key[:2]}/{key}.json"

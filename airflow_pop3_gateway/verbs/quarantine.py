@@ -1,6 +1,6 @@
 """``quarantine list`` and ``quarantine release``, ``replay``: look at what was rejected, take it after all, ask again.
 
-Invariant: a list and a replay change nothing; an error is one sentence on standard error and exit code 1.
+Invariant: a list and a replay change nothing; an error is one sentence.
 """
 
 from __future__ import annotations
@@ -8,31 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.errors import GatewayError
-from airflow_pop3_gateway.verbs.site import place
+from airflow_pop3_gateway.verbs.site import place, told
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List or release. :returns: 0, or 1 when something could not be done."""
-    return _told(_list if arguments.action == "list" else _release, arguments)
+    return told(_list if arguments.action == "list" else _release, arguments)
 
 
 def replay(arguments: argparse.Namespace) -> int:
     """Report what stored mails would be now. :returns: 0, or 1 when it could not be asked."""
-    return _told(_replay, arguments)
-
-
-def _told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    try:
-        work(arguments)
-    except GatewayError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return told(_replay, arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:

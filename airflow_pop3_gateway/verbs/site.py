@@ -1,6 +1,7 @@
 """What the verbs that work on a connection share: its site and store, with the rules of now.
 
-Invariant: Airflow is imported here and by no verb that works offline.
+Invariant: Airflow is imported here and by no verb that works offline; an error is one sentence on standard error and
+exit code 1.
 """
 
 from __future__ import annotations
@@ -8,13 +9,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
+from collections.abc import Callable
 
 from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import GatewayError
 from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.verbs.rules import rules_of
+
+
+def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Run the work of a verb. :returns: 0, or 1 when it could not be done; the sentence is printed then."""
+    try:
+        work(arguments)
+    except GatewayError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def site_of(connection: str) -> RemoteSite:

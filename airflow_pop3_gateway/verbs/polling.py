@@ -1,0 +1,80 @@
+"""``suspend``, ``resume``, ``status`` and ``poll``: a person decides whether a site is polled, and when.
+
+Invariant: a running session is left alone; ``poll`` asks no suspension and no window, for a person asked by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.hooks.store import open_store
+from airflow_pop3_gateway.pop3 import Pop3Client
+from airflow_pop3_gateway.records import Jsonable
+from airflow_pop3_gateway.verbs.site import place, site_of, told
+
+
+def suspend(arguments: argparse.Namespace) -> int:
+    """Suspend the polling of a site. :returns: 0, or 1 when it could not be done."""
+    return told(_suspend, arguments)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Poll a site again. :returns: 0, or 1 when it could not be done."""
+    return told(_resume, arguments)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Say how sites stand. :returns: 0, or 1 when it could not be asked."""
+    return told(_status, arguments)
+
+
+def poll(arguments: argparse.Namespace) -> int:
+    """Retrieve, classify and acknowledge here and now. :returns: 0, or 1 when it could not be done."""
+    return told(_poll, arguments)
+
+
+def _suspend(arguments: argparse.Namespace) -> None:
+    site, store = site_of(arguments.connection), open_store(arguments.base_path)
+    new = gateway.suspend(site.name, store, utc_now(), by=getpass.getuser(), reason=arguments.reason)
+    print(f"{site.name}: {'suspended' if new else 'was suspended before'}; a running session is left alone")
+
+
+def _resume(arguments: argparse.Namespace) -> None:
+    site, store = site_of(arguments.connection), open_store(arguments.base_path)
+    print(f"{site.name}: {'is polled again' if gateway.resume(site.name, store) else 'was not suspended'}")
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    for name in arguments.connections:
+        standing = gateway.status(site_of(name), open_store(arguments.base_path), utc_now())
+        _say(arguments, standing)
+
+
+def _poll(arguments: argparse.Namespace) -> None:
+    site, store, choose = place(arguments)
+    _say(arguments, gateway.retrieve(site, store, Pop3Client.connect))
+    _say(arguments, gateway.classify(site, store, choose=choose))
+    with GatewaySmtpHook(site.smtp_conn_id) as relay:
+        _say(arguments, gateway.acknowledge(site, store, relay.send_raw))
+
+
+def _say(arguments: argparse.Namespace, result: Jsonable) -> None:
+    facts = result.to_json()
+    if arguments.json:
+        print(json.dumps(facts))
+    else:
+        told_facts = ", ".join(f"{name} {_text(value)}" for name, value in facts.items() if value)
+        print(f"{type(result).__name__.lower()}: {told_facts}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{count} {name}" for name, count in sorted(value.items()))
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,77 @@
+"""A person suspends, resumes, asks and polls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airflow_pop3_gateway.cli import main
+from airflow_pop3_gateway.testing import letters
+from airflow_pop3_gateway.testing.pop3_server import Pop3Server
+from airflow_pop3_gateway.testing.smtp_server import SmtpServer
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The options for a base path of its own."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
+    return ["--base-path", tmp_path.as_uri()]
+
+
+@pytest.fixture
+def relay(smtp_server: Callable[..., SmtpServer]) -> SmtpServer:
+    """Where receipts go."""
+    return smtp_server()
+
+
+@pytest.fixture
+def server(
+    pop3_server: Callable[..., Pop3Server], relay: SmtpServer, connection: Callable[..., str]
+) -> Pop3Server:
+    """A mailbox of two mails and a relay, with their connections."""
+    running = pop3_server({"edi": [letters.message(), letters.asks_for_receipt()]})
+    extra = {"security": "plain", "smtp_conn_id": "relay", "mail_address": "edi@example.com"}
+    connection("edi", conn_type="pop3", host=running.host, port=running.port, login="edi",
+               password=running.password, extra=extra)  # fmt: skip
+    connection("relay", conn_type="smtp", host=relay.host, port=relay.port,
+               extra={"disable_ssl": True, "disable_tls": True})  # fmt: skip
+    return running
+
+
+def test_poll_runs_every_step_even_at_a_suspended_site(
+    server: Pop3Server, relay: SmtpServer, base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["suspend", "edi", "--reason", "quiet", *base]) == 0
+    assert main(["poll", "edi", "--json", *base]) == 0
+    suspended, *lines = capsys.readouterr().out.splitlines()
+    retrieved, classified, acknowledged = map(json.loads, lines)
+    assert suspended.startswith("edi: suspended")
+    assert (retrieved["messages"], classified["messages"], acknowledged["sent"]) == (2, 2, 1)
+    assert server.mails("edi") == []
+    assert len(relay.box) == 1
+
+
+def test_status_shows_what_is_held_until_it_is_resumed(
+    server: Pop3Server, base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["suspend", "edi", "--reason", "quiet", *base])
+    main(["suspend", "edi", *base])
+    assert "edi: was suspended before" in capsys.readouterr().out
+    assert main(["status", "edi", *base]) == 0
+    assert ": quiet" in capsys.readouterr().out
+    assert main(["resume", "edi", *base]) == 0
+    main(["resume", "edi", *base])
+    assert capsys.readouterr().out.splitlines() == ["edi: is polled again", "edi: was not suspended"]
+    assert main(["status", "edi", "--json", *base]) == 0
+    assert json.loads(capsys.readouterr().out)["held"] == ""
+
+
+def test_a_connection_that_is_not_there_is_one_sentence(
+    base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["suspend", "nobody"], ["resume", "nobody"], ["status", "nobody"], ["poll", "nobody"]):
+        assert main([*words, *base]) == 1
+        assert "no connection 'nobody'" in capsys.readouterr().err
