@@ -98,7 +98,7 @@ def _days(text: str, window: str) -> list[int]:
 
 def _unreadable(window: str) -> ConfigurationError:
     return ConfigurationError(
-        f"polling window {window!r} is not a window; write days and times as 'mon-fri 06:00-20:00', several with ';', a time zone "
-        "after '@'.",
+        f"polling window {window!r} is not a window; write days and times as 'mon-fri 06:00-20:00', several with ';', "
+        "a time zone after '@'.",
         field="polling_windows",
     )

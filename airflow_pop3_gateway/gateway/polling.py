@@ -1,7 +1,7 @@
 """Whether a site is polled (Gateway: *poll_mode*), and how it stands (Gateway: *status_site*).
 
-Strategy: before a session begins it asks :func:`hold`; a suspension lies in the store, so it survives restarts and every
-worker sees it, and polling windows are the connection's. What a person asks for by name is not held.
+Strategy: before a session begins it asks :func:`hold`; a suspension lies in the store, so it survives restarts and
+every worker sees it, and polling windows are the connection's. What a person asks for by name is not held.
 
 Invariant: a session that runs is left alone, and so is what comes after it: mails that are stored are classified and
 acknowledged whether their site is polled or not.

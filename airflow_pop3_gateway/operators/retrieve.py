@@ -14,7 +14,8 @@ from airflow_pop3_gateway.store import Store
 class RetrieveOperator(SiteOperator):
     """Stores every new mail of a site durably, then deletes it from the server as the connection's ``retention`` says.
 
-    A site that is suspended or outside its polling windows is left alone, and what is stored still goes on. Run it again after any failure: what was stored is not fetched twice. Returns counts and the names of the batches
+    Run it again after any failure: what was stored is not fetched twice. A site that is suspended or outside its
+    polling windows is left alone; what it brought before still goes on. Returns counts and the names of the batches
     that wait to be classified (:class:`~airflow_pop3_gateway.records.Retrieved`), with ``pop3_conn_id`` and
     ``base_path``.
     """
