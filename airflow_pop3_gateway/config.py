@@ -205,6 +205,7 @@ class RemoteSite:
     max_messages: int | None = None
     max_bytes: int | None = None
     max_message_bytes: int | None = None
+    poll_interval: float = 60.0
     polling_windows: PollingWindows = PollingWindows()
 
     application: str = "MAIL"
@@ -236,7 +237,7 @@ class RemoteSite:
         for name in ("retry_count_max", "retry_delay_min", "retention_days", "user_message_limit"):
             at_least(name, getattr(self, name), 0)
         at_least("retry_delay_max", self.retry_delay_max, self.retry_delay_min)
-        for name in ("max_messages", "max_bytes", "max_message_bytes"):
+        for name in ("max_messages", "max_bytes", "max_message_bytes", "poll_interval"):
             at_least(name, getattr(self, name), 1)
         if not self.subject_delimiter:
             raise ConfigurationError("subject_delimiter must not be empty.", field="subject_delimiter")

@@ -79,6 +79,13 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "max_message_bytes": _field(
         "Octets per mail", "integer", "Larger mails stay on the server and are counted.", minimum=1
     ),
+    "poll_interval": _field(
+        "Poll interval",
+        "number",
+        "Seconds between two looks of a watcher: how soon it rings when mail has come. Schedules of DAGs are their own.",
+        default=60.0,
+        minimum=1,
+    ),
     "polling_windows": _field(
         "Polling windows",
         "string",

@@ -47,34 +47,57 @@ def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> 
     :raises ConfigurationError: when mails are to be kept and cannot be told apart in the next session.
     """
     sizes, ids = client.listings()
+    unnamed = nameless(sizes, ids)
+    heads = head_digests(client, unnamed)
+    if site.retention == "keep" and len(heads) < len(unnamed):
+        raise ConfigurationError(
+            f"{site.name}: for {len(unnamed) - len(heads)} mails the server gives neither a unique UIDL nor TOP, "
+            'so a kept mail cannot be told from a new one; use retention="delete".',
+            field="retention",
+        )
+    return named(sizes, ids, unnamed, heads, started_at.isoformat())
+
+
+def nameless(sizes: Mapping[int, int], ids: Mapping[int, str] | None) -> list[int]:
+    """Numbers whose UIDL is no identity: not there, blank, or given twice."""
     given = ids or {}
     count = Counter(given.values())
-    names = {n: given[n] for n in sizes if given.get(n, "").strip() and count[given[n]] == 1}
-    if nameless := [n for n in sizes if n not in names]:
-        heads = head_digests(client, nameless)
-        if site.retention == "keep" and len(heads) < len(nameless):
-            raise ConfigurationError(
-                f"{site.name}: for {len(nameless) - len(heads)} mails the server gives neither a unique UIDL nor TOP, "
-                'so a kept mail cannot be told from a new one; use retention="delete".',
-                field="retention",
-            )
-        seen: Counter[str] = Counter()
-        for n in nameless:
-            name = f"head:{heads[n][0]}" if n in heads else f"unknown:{started_at.isoformat()}:{n}"
-            seen[name] += 1
-            names[n] = name if seen[name] == 1 else f"{name}:{seen[name]}"
+    return [n for n in sizes if not given.get(n, "").strip() or count[given[n]] > 1]
+
+
+def named(
+    sizes: Mapping[int, int],
+    ids: Mapping[int, str] | None,
+    unnamed: Sequence[int],
+    heads: Mapping[int, Proofs],
+    session: str,
+) -> Listing:
+    """Give each mail its identity.
+
+    :param unnamed: those that are :func:`nameless`; :param heads: of these, as far as TOP was answered;
+        :param session: what makes a mail without any proof another one than the mails of other sessions.
+    """
+    given = ids or {}
+    names = {n: given.get(n, "") for n in sizes}
+    seen: Counter[str] = Counter()
+    for n in unnamed:
+        name = f"head:{heads[n][0]}" if n in heads else f"unknown:{session}:{n}"
+        seen[name] += 1
+        names[n] = name if seen[name] == 1 else f"{name}:{seen[name]}"
     return Listing(sizes, names, {name: n for n, name in names.items()})
 
 
 def head_digests(client: MailClient, numbers: Sequence[int]) -> dict[int, Proofs]:
     """TOP n 0: the digests each header block may have had when it was stored; refused numbers are absent."""
-    sink = _HeadDigests()
+    sink = HeadDigests()
     if numbers:
         client.top_many(numbers, sink, 0)
     return sink.digests
 
 
-class _HeadDigests:
+class HeadDigests:
+    """A sink for TOP n 0. :ivar digests: number → the digests its header block may have had when it was stored."""
+
     def __init__(self) -> None:
         self.digests: dict[int, Proofs] = {}
         self._digest = hashlib.sha256()
