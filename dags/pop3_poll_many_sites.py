@@ -5,15 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import DAG, Variable, task, task_group
+from airflow.sdk import DAG, task, task_group
 
-from airflow_pop3_gateway.operators import AcknowledgeOperator, ClassifyOperator, RetrieveOperator
+from airflow_pop3_gateway.sdk import (
+    POP3_RETRY_POLICY,
+    AcknowledgeOperator,
+    ClassifyOperator,
+    RetrieveOperator,
+    sites_from_variable,
+)
 
 DOC = """
 ### Poll many mailboxes
 
 The Variable `pop3_sites` lists connection ids of type `pop3` as JSON, for example `["orders", "invoices"]`; without
-it the one mailbox `pop3_default` is polled. Adding a mailbox is adding a word there.
+it the one mailbox `pop3_default` is polled. Adding a mailbox is adding a word there. `sites_from_file` and
+`sites_of_airflow` (every connection of type `pop3`) take the place of `sites_from_variable` where you like.
 
 * Each mailbox is retrieved, classified and acknowledged by itself: when one fails, the others finish.
 * At most eight sessions run at once. When other DAGs use the same servers, let a pool bound them all together:
@@ -29,7 +36,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": 2},
+    default_args={"retries": 5, "retry_policy": POP3_RETRY_POLICY},
     doc_md=DOC,
     tags=["pop3"],
 ):
@@ -37,7 +44,7 @@ with DAG(
     @task
     def sites() -> list[str]:
         """Connection ids of the mailboxes to poll."""
-        return list(Variable.get("pop3_sites", default=["pop3_default"], deserialize_json=True))
+        return sites_from_variable("pop3_sites", default=["pop3_default"])
 
     @task_group
     def poll(pop3_conn_id: str) -> None:

@@ -7,7 +7,12 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG
 
-from airflow_pop3_gateway.operators import AcknowledgeOperator, ClassifyOperator, RetrieveOperator
+from airflow_pop3_gateway.sdk import (
+    POP3_RETRY_POLICY,
+    AcknowledgeOperator,
+    ClassifyOperator,
+    RetrieveOperator,
+)
 
 DOC = """
 ### Poll one mailbox
@@ -17,7 +22,7 @@ becomes one record with its files, and whoever asked for an acknowledgment gets 
 `smtp_default`.
 
 * **Run it again whenever you like**: what is stored is not fetched twice, nothing is extracted or sent twice.
-* Switch the DAG off to suspend polling, on to resume.
+* `airflow pop3-gateway suspend pop3_default` suspends polling until `resume`, whatever DAG polls.
 * Files lie under `[pop3_gateway] base_path`; a task downstream finds them with `transfers_of(...)`.
 * If another DAG polls the same mailbox, give both `retrieve` tasks a pool of one slot: a POP3 mailbox serves one
   session at a time.
@@ -30,7 +35,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "retry_exponential_backoff": 2},
+    default_args={"retries": 5, "retry_policy": POP3_RETRY_POLICY},
     doc_md=DOC,
     tags=["pop3"],
 ):

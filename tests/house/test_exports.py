@@ -44,5 +44,11 @@ def test_what_is_public_says_what_it_is() -> None:
 def test_what_is_exported_is_there(name: str) -> None:
     module = importlib.import_module(name)
     exported = getattr(module, "__all__", [])
-    assert list(exported) == sorted(set(exported))
+    assert len(exported) == len(set(exported))
     assert [one for one in exported if not hasattr(module, one)] == []
+
+
+@pytest.mark.parametrize("room", ["operators"])
+def test_everything_for_dags_is_importable_from_one_place(room: str) -> None:
+    offered = importlib.import_module(f"airflow_pop3_gateway.{room}").__all__
+    assert set(offered) <= set(importlib.import_module("airflow_pop3_gateway.sdk").__all__)

@@ -19,7 +19,7 @@ STOREYS = (
     {"hooks"},
     {"operators", "sensors", "triggers"},
     {"assets", "demo", "verbs"},
-    {"cli"},
+    {"cli", "sdk"},
     {"__main__"},
 )
 """A room may import what stands in a storey above it, never its neighbours: ``testing`` is no neighbour by accident,

@@ -1,0 +1,138 @@
+"""Which sites a DAG polls: from a Variable, a file, or every connection of type ``pop3`` there is.
+
+Strategy: each function returns connection ids for ``.expand(pop3_conn_id=…)``, each id once, in order. A task of
+Airflow 3 may read a connection but not list them, so the list comes from the environment, which has them by name, and
+from Airflow's own REST API.
+
+Invariant: ids only, never a secret; what is no list of ids is refused with the place named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import httpx
+from airflow.sdk import BaseHook, Connection, ObjectStoragePath, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_pop3_gateway.errors import ConfigurationError, StoreUnavailable
+
+_ENVIRONMENT = "AIRFLOW_CONN_"
+_PAGE = 100
+_TIMEOUT = 30.0
+
+
+def sites_from_variable(key: str, default: Sequence[str] | None = None) -> list[str]:
+    """The sites an Airflow Variable lists as JSON: ``["orders", "invoices"]``.
+
+    :param default: for a Variable that is not there.
+    :raises ConfigurationError: when it is not there, or not a list of connection ids.
+    """
+    text = Variable.get(key, default=None)
+    if text is None and default is None:
+        raise ConfigurationError(f"There is no Variable {key!r}; list connection ids there.", field=key)
+    return _sites(f"Variable {key!r}", default if text is None else _read(text))
+
+
+def sites_from_file(url: str) -> list[str]:
+    """The sites a file lists, on any storage Airflow knows: a JSON list, or one id a line, ``#`` begins a comment.
+
+    :param url: as ``s3://connection_id@bucket/sites.json`` or ``file:///…``.
+    :raises ConfigurationError: when it is not there, or not a list of connection ids.
+    :raises StoreUnavailable: when the storage cannot be reached.
+    """
+    try:
+        text = ObjectStoragePath(url).read_text()
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no file {url!r}.", field="url") from None
+    except OSError as error:
+        raise StoreUnavailable(f"{url} cannot be read: {error}") from error
+    return _sites(url, _read(text))
+
+
+def sites_of_airflow(api_conn_id: str | None = None) -> list[str]:
+    """Every connection of type ``pop3``: of the environment, and of Airflow's database where the API may be asked.
+
+    :param api_conn_id: connection of type ``http`` to Airflow's API server, with a login that may read connections.
+    :raises ConfigurationError: when the API refuses the login.
+    :raises StoreUnavailable: when the API cannot be reached.
+    """
+    found = set(_of_environment())
+    if api_conn_id is not None:
+        found.update(_of_api(BaseHook.get_connection(api_conn_id)))
+    return sorted(found)
+
+
+def _of_environment() -> Iterator[str]:
+    for name in os.environ:
+        if name.startswith(_ENVIRONMENT):
+            conn_id = name.removeprefix(_ENVIRONMENT).lower()
+            try:
+                connection = BaseHook.get_connection(conn_id)
+            except (AirflowNotFoundException, ValueError):
+                continue  # somebody else's connection that does not parse is not ours to report
+            if connection.conn_type == "pop3":
+                yield conn_id
+
+
+def _of_api(api: Connection) -> Iterator[str]:
+    base = api.host or "localhost"
+    if "://" not in base:
+        base = f"{api.schema or 'http'}://{base}"
+    with httpx.Client(base_url=f"{base}:{api.port}" if api.port else base, timeout=_TIMEOUT) as client:
+        try:
+            login = {"username": api.login or "", "password": api.password or ""}
+            token = _answer(client.post("/auth/token", json=login), api)["access_token"]
+            offset, total = 0, 1
+            while offset < total:
+                page = _answer(
+                    client.get(
+                        "/api/v2/connections",
+                        params={"limit": _PAGE, "offset": offset, "order_by": "connection_id"},
+                        headers={"Authorization": f"Bearer {token}"},
+                    ),
+                    api,
+                )
+                for each in page["connections"]:
+                    if each["conn_type"] == "pop3":
+                        yield each["connection_id"]
+                offset, total = offset + _PAGE, page["total_entries"]
+        except httpx.HTTPError as error:
+            raise StoreUnavailable(
+                f"Airflow's API at {client.base_url} cannot be reached: {error}"
+            ) from error
+
+
+def _answer(response: httpx.Response, api: Connection) -> Any:
+    if response.status_code in (401, 403):
+        raise ConfigurationError(
+            f"Airflow's API refused ({response.status_code}) the login of connection {api.conn_id!r}; it needs a user "
+            "who may read connections.",
+            field="api_conn_id",
+        )
+    response.raise_for_status()
+    return response.json()
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        lines = (line.partition("#")[0].strip() for line in text.splitlines())
+        return [line for line in lines if line]
+
+
+def _sites(place: str, listed: Any) -> list[str]:
+    if not isinstance(listed, Iterable) or isinstance(listed, str | dict):
+        listed = [listed]
+    ids = list(listed)
+    for each in ids:
+        if not isinstance(each, str) or not each.strip() or any(map(str.isspace, each)):
+            raise ConfigurationError(
+                f'{place}: {each!r} is not a connection id; list them as ["orders", "invoices"].',
+                field="sites",
+            )
+    return list(dict.fromkeys(ids))

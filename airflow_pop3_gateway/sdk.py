@@ -1,0 +1,41 @@
+"""Everything a DAG author needs, importable from one place: ``from airflow_pop3_gateway.sdk import RetrieveOperator``.
+
+Invariant: nothing is defined here; what stands here is the public interface for DAGs, and keeps its names.
+"""
+
+from airflow_pop3_gateway.gateway.polling import resume as resume_site
+from airflow_pop3_gateway.gateway.polling import suspend as suspend_site
+from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.retry import POP3_RETRY_POLICY
+from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variable, sites_of_airflow
+from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.hooks.store import open_store, transfers_of
+from airflow_pop3_gateway.operators import (
+    AcknowledgeOperator,
+    Application,
+    ApplicationRule,
+    Choice,
+    ClassifyOperator,
+    PurgeOperator,
+    RetrieveOperator,
+)
+
+__all__ = [
+    "POP3_RETRY_POLICY",
+    "AcknowledgeOperator",
+    "Application",
+    "ApplicationRule",
+    "Choice",
+    "ClassifyOperator",
+    "GatewaySmtpHook",
+    "Pop3Hook",
+    "PurgeOperator",
+    "RetrieveOperator",
+    "open_store",
+    "resume_site",
+    "sites_from_file",
+    "sites_from_variable",
+    "sites_of_airflow",
+    "suspend_site",
+    "transfers_of",
+]
