@@ -146,13 +146,14 @@ class ApplicationRule:
     def _fits(self, name: str, choice: Choice) -> bool:
         value = getattr(choice, "content_types" if name == "content_type" else name)
         values = value if isinstance(value, tuple) else (value,)
-        return any(_pattern(getattr(self, name)).fullmatch(one) for one in values)
+        return any(wildcards(getattr(self, name)).fullmatch(one) for one in values)
 
 
 _PATTERNS = ("originator", "destination", "from_", "to", "subject", "xfer_ident", "content_type", "file_name")
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def wildcards(text: str) -> re.Pattern[str]:
+    """A pattern where ``*`` is any text and ``?`` any character, and case does not count."""
     parts = re.split(r"([*?])", text)
     wild = {"*": ".*", "?": "."}
     return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.IGNORECASE | re.DOTALL)
