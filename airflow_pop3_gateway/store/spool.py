@@ -33,15 +33,15 @@ SEGMENT_BYTES = 64 << 20
 ALONE_BYTES = 8 << 20
 """A mail that LIST calls larger than this gets a segment of its own, so that it can be read and removed alone."""
 GATHER_BYTES = 256 << 10
-"""Small writes are gathered up to this many octets before they go to the store."""
+"""Small writes are gathered up to this many octets before they go to the store, in memory that is taken once: what
+is given back and taken again is cleared by the system each time, which costs more than the copy."""
 DIRECT_BYTES = 64 << 10
 """A write of so many octets goes to the store as it is: to gather it would cost a copy and save nothing."""
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
-    rb"\n(?=[dfmst])(message-id|from|to|subject|date)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)",
-    re.IGNORECASE,
+    r"\n(?=[dfmst])(message-id|from|to|subject|date)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.ASCII
 )
 
 
@@ -100,7 +100,8 @@ class SpoolWriter:
         self._segments = 0
         self._segment = ""
         self._start = self._position = self._length = 0
-        self._gathered = bytearray()
+        self._space = memoryview(bytearray(GATHER_BYTES))
+        self._gathered = 0
         self._digest = hashlib.sha256()
         self._head = bytearray()
         self._head_digest = ""
@@ -124,7 +125,6 @@ class SpoolWriter:
             self._writer = self._store.create(f"{layout.spool(self._site, self.batch)}/{self._segment}")
             self._position = 0
         self._start, self._length = self._position, 0
-        self._digest = hashlib.sha256()
         self._head = bytearray()
         self._head_digest = ""
         self._looking = True
@@ -141,9 +141,11 @@ class SpoolWriter:
             self._digest.update(data)
         self._position += size
         if size < DIRECT_BYTES:
-            self._gathered += data
-            if len(self._gathered) >= GATHER_BYTES:
+            if self._gathered + size > GATHER_BYTES:
                 self._flush()
+            gathered = self._gathered
+            self._gathered = gathered + size
+            self._space[gathered : gathered + size] = data
         elif self._writer is not None:
             self._flush()
             self._writer.write(data)
@@ -153,27 +155,24 @@ class SpoolWriter:
 
         A digest can be read and goes on then: the header block's is on the way to that of the mail.
         """
-        head, digest = self._head, self._digest
+        head = self._head
         seen = len(head)
         if seen:
             head += data
             end = _END_OF_HEAD.search(head, max(0, seen - 2))
         else:
             end = _END_OF_HEAD.search(data)
+            self._digest = hashlib.sha256()
         if end is None:
-            if not seen:
-                head += data
-            digest.update(data)
-            self._looking = len(head) <= HEAD_BYTES
+            self._head = head if seen else bytearray(data)
+            self._digest.update(data)
+            self._looking = len(self._head) <= HEAD_BYTES
             return
         stop = end.end()
-        if seen:
-            del head[stop:]
-        else:
-            head += data[:stop]
-        digest.update(data[: stop - seen])
-        self._head_digest = digest.hexdigest()
-        digest.update(data[stop - seen :])
+        self._head = head[:stop] if seen else bytearray(data[:stop])
+        self._digest.update(data[: stop - seen])
+        self._head_digest = self._digest.hexdigest()
+        self._digest.update(data[stop - seen :])
         self._looking = False
 
     def end(self, number: int) -> None:
@@ -202,7 +201,7 @@ class SpoolWriter:
             f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'
             f'"list_size":{list_size},"retrieved_at":"{self._moment}","headers":{{{_few_fields(self._head)}}}}}\n'
         ).encode()
-        if len(self._lines) >= GATHER_BYTES:
+        if len(self._lines) >= DIRECT_BYTES:
             self._flush_lines()
 
     def refused(self, number: int, error: CommandRefused) -> None:
@@ -211,8 +210,8 @@ class SpoolWriter:
 
     def _flush(self) -> None:
         if self._writer is not None and self._gathered:
-            self._writer.write(self._gathered)
-            self._gathered.clear()
+            self._writer.write(self._space[: self._gathered])
+            self._gathered = 0
 
     def _flush_lines(self) -> Writer:
         if self._manifest is None:
@@ -246,14 +245,13 @@ class SpoolWriter:
 
 def _few_fields(head: bytearray) -> str:
     """The items of a JSON object: the first field of each name, unfolded."""
-    fields: dict[bytes, str] = {}
-    for name, value in _FIELDS.findall(b"\n" + head):
+    fields: dict[str, str] = {}
+    for name, value in _FIELDS.findall((b"\n" + head).decode("utf-8", "replace")):
         if (name := name.lower()) not in fields:
-            text = value.decode("utf-8", "replace")
-            if "\n" in text:
-                text = text.replace("\r\n", "").replace("\n", "")
-            fields[name] = quoted(text[:998])
-    return ",".join([f'"{name.decode()}":{value}' for name, value in fields.items()])
+            if "\n" in value:
+                value = value.replace("\r\n", "").replace("\n", "")
+            fields[name] = quoted(value.rstrip("\r")[:998])
+    return ",".join([f'"{name}":{value}' for name, value in fields.items()])
 
 
 def read_manifest(store: Store, site: str, batch: str) -> list[ManifestEntry] | None:
