@@ -10,8 +10,10 @@ LINT := --line-length 120 --target-version py310 \
 	--ignore RUF001,RUF002,RUF003,RUF005,RUF007,RUF009,RUF012,B008,SIM105,SIM108,SIM300,SIM905,PLW2901,S101,S104,S105,S106,S107 \
 	--per-file-ignores tests/conftest.py:E402 --per-file-ignores 'tests/*:E501'
 
+FUZZ_SECONDS ?= 20
+
 .DEFAULT_GOAL := help
-.PHONY: help venv check format test demo standalone bench dist pins clean
+.PHONY: help venv check format test fuzz demo standalone bench dist pins clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,6 +38,10 @@ format: venv  ## put the sources into shape
 test: venv  ## every test; a missing mail server skips its tests
 	$(BIN)/python -m pytest -q
 
+fuzz: venv  ## every parser against a coverage-guided fuzzer; FUZZ_SECONDS=60 for longer
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+
 demo: venv  ## the tour: embedded servers, one mail of every kind, the sample DAG, twice
 	$(BIN)/python -m airflow_pop3_gateway demo
 
@@ -50,7 +56,7 @@ dist: venv  ## source distribution and wheel
 
 pins: venv  ## constraints.txt anew: the newest that go together, for every Python we say we run on
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-annotate \
-		--custom-compile-command 'make pins' --extra demo --extra dev setup.cfg --output-file constraints.txt
+		--custom-compile-command 'make pins' --extra demo --extra dev --extra fuzz setup.cfg --output-file constraints.txt
 
 clean:  ## remove what the other words made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .demo .standalone
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .demo .fuzz .standalone

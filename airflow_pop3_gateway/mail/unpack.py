@@ -73,19 +73,23 @@ def from_tnef(octets: bytes) -> tuple[list[Found], str]:
 def from_text(octets: bytes) -> tuple[list[Found], str]:
     """The uuencoded files in a text that are whole from ``begin`` to ``end``."""
     files: list[Found] = []
-    at, left = 0, False
+    at, left, room = 0, False, len(octets)
     while (begin := _BEGIN.search(octets, at)) is not None:
-        content = _block(octets, begin.end())
+        content = _block(octets, begin.end(), room)
         if content is None or len(files) == MOST_FILES:
             left, at = True, begin.end() if content is None else len(octets)
         else:
             data, at = content
+            room -= len(data)
             files.append((decode_octets(begin[1]), data))
     return files, "uuencode-in-text" if left else ""
 
 
-def _block(octets: bytes, at: int) -> tuple[bytes, int] | None:
-    """The file whose lines begin at ``at`` and where they end; ``None``: they are no whole file."""
+def _block(octets: bytes, at: int, room: int) -> tuple[bytes, int] | None:
+    """The file whose lines begin at ``at`` and where they end; ``None``: they are no whole file.
+
+    :param room: octets it may have: a line of one character can say it is 45, and real files shrink.
+    """
     out: list[bytes] = []
     for line, after in _lines(octets, at):
         if line.rstrip(b" \t") == b"end":
@@ -97,6 +101,9 @@ def _block(octets: bytes, at: int) -> tuple[bytes, int] | None:
         try:
             out.append(binascii.a2b_uu(line))
         except binascii.Error:
+            return None
+        room -= len(out[-1])
+        if room < 0:
             return None
     return None
 

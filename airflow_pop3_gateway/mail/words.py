@@ -29,7 +29,7 @@ _NOT_CHARSETS = frozenset(
 _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 _WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?([^?]*)\?=")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
-_SPACES = re.compile(r"[ \t\r\n\x00]+")
+_SPACES = re.compile(r"[\x00-\x20\x7f]+")
 _VALUE = re.compile(r" ?([^ ;]*)")
 _PARAMETER = re.compile(
     r'([^ =;"]{1,40}) ?= ?(?:"((?:[^"\\]|\\.)*)"?|'
@@ -184,7 +184,7 @@ def _parse(raw: bytes) -> Parameters:
     sections: dict[str, list[tuple[int, bool, str]]] = {}
     if value.end() < len(flat):
         for name, quoted, token in _PARAMETER.findall(flat, value.end()):
-            section = _SECTION.match(name.lower())
+            section = _SECTION.match(printable(name.lower()))
             if section is None:
                 continue
             plain = quoted.replace('\\"', '"').replace("\\\\", "\\") if quoted else token.strip()
@@ -200,7 +200,7 @@ def _parse(raw: bytes) -> Parameters:
                     parameters[name] = printable(decode_words(decode_octets(plain.encode("latin-1"))))
     for name, found in sections.items():
         parameters[name] = _continued(found)
-    return Parameters(value[1].lower(), parameters)
+    return Parameters(printable(value[1].lower()), parameters)
 
 
 def _mailboxes(text: str) -> Iterator[tuple[str, str]]:

@@ -154,6 +154,13 @@ def test_what_is_not_whole_is_left_in_the_text(text: bytes) -> None:
     assert from_text(text + whole) == ([("b.bin", b"b")], "uuencode-in-text")
 
 
+def test_a_text_does_not_grow() -> None:
+    """A line of one character can say that it is 45 octets: blanks at its end, which are zeros, may be cut."""
+    data = b"a" * 42 + bytes(3)
+    assert from_text(uuencoded("a", data).replace(b"    \n", b"\n")) == ([("a", data)], "")
+    assert from_text(b"begin 644 a\n" + b"M\n" * 1000 + b"end\n") == ([], "uuencode-in-text")
+
+
 @pytest.mark.parametrize("text", [b"begin 644\n", b"we begin 644 times\n", b"begin again\nend\n", b""])
 def test_prose_is_prose(text: bytes) -> None:
     assert from_text(text) == ([], "")

@@ -58,6 +58,8 @@ def test_text_of_a_field(raw: bytes, text: str) -> None:
         (b"a/b; name=first; name=second", "a/b", {"name": "first"}),
         (b'a/b; name="never closed', "a/b", {"name": "never closed"}),
         (b"; name=x", "", {"name": "x"}),
+        (b"attach\x01ment; na\x02me=a\x1bb", "attach", {"me": "a b"}),
+        (b"a\x85b; x\x85y=1", "a b", {"x y": "1"}),
         (b"", "", {}),
     ],
 )

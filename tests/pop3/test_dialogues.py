@@ -7,11 +7,12 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.dialogue import PROTECTION, drive
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import ConnectionLost, GatewayError, WrongState
 from airflow_pop3_gateway.pop3 import dialogues, opening
-from airflow_pop3_gateway.pop3.dialogues import Connect, Flow, Pause, Protection, Session, StartTls, TlsInfo
+from airflow_pop3_gateway.pop3.dialogues import Connect, Flow, Pause, Session, StartTls
 
 SITE = RemoteSite(
     name="s",
@@ -21,32 +22,6 @@ SITE = RemoteSite(
     security="plain",
     retry_count_max=1,
 )
-PROTECTION = Protection(TlsInfo("TLSv1.3", "cipher", "00", "CN=x", ""), {"tls-server-end-point": b"digest"})
-
-
-def drive(session: Session, dialogue, pieces: list[bytes]):
-    """Fulfil wishes from a list of what the server says; when it is used up, the connection is lost."""
-    said = iter(pieces)
-    result = None
-    try:
-        wish = next(dialogue)
-        while True:
-            try:
-                result = PROTECTION if isinstance(wish, StartTls) else None
-                while isinstance(wish, Flow) and not session.wire.idle:
-                    piece = next(said, None)
-                    if piece is None:
-                        raise ConnectionLost("used up")
-                    session.wire.inbox.space()[: len(piece)] = piece
-                    session.wire.received(len(piece))
-            except GatewayError as error:
-                wish = dialogue.throw(error)
-            else:
-                wish = dialogue.send(result)
-    except StopIteration as stop:
-        return stop.value
-
-
 replies = st.sampled_from(
     [
         b"+OK\r\n",
@@ -77,7 +52,7 @@ conversations = st.lists(st.one_of(replies, st.binary(min_size=1, max_size=30)),
 def test_a_session_opens_or_is_one_of_our_errors(pieces, security, auth, token):
     session = Session(dataclasses.replace(SITE, security=security, auth=auth, access_token=token))
     try:
-        drive(session, opening.open_session(session), pieces)
+        drive(session, opening.open_session(session), iter(pieces))
     except GatewayError as error:
         assert "secret" not in str(error)
     else:
@@ -100,7 +75,7 @@ def test_a_command_answers_or_is_one_of_our_errors(box_type, pieces, pipelining,
         lambda: dialogues.quit_(session),
     )[which]
     try:
-        drive(session, dialogue(), pieces)
+        drive(session, dialogue(), iter(pieces))
     except GatewayError:
         return
     assert session.wire.idle
