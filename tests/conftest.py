@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).resolve().parent.parent / "dags")
 os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_HOME}/airflow.db"
+
+os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = (
+    "a secret of the tests, as long as the hash it goes into wants one to be: 64"
+)
 
 import pytest
 from support.maildrop import Maildrop
@@ -42,6 +48,12 @@ def pytest_unconfigure() -> None:
 def certificates() -> Certificates:
     """An authority of the tests' own, and a certificate for ``localhost`` and 127.0.0.1."""
     return Certificates()
+
+
+@pytest.fixture(scope="session")
+def database() -> None:
+    """Airflow's database in the home of the tests, made once; takes some ten seconds."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], capture_output=True, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,11 @@ def transfers(site: str, batch: str) -> str:
     return f"transfers/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"
 
 
+def transfers_of_day(day: datetime) -> str:
+    """The folder of what was classified of the sessions of a day (UTC)."""
+    return f"transfers/{day.astimezone(timezone.utc):%Y/%m/%d}"
+
+
 def replay(site: str, batch: str) -> str:
     """The lines of a replay: mails that would be something else now."""
     return f"replays/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"

@@ -10,7 +10,8 @@ Invariant: records and lines are never rewritten.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
@@ -68,3 +69,17 @@ def read_lines(store: Store, site: str, batch: str) -> Iterator[dict[str, Any]] 
     """The lines of a batch, ``None`` when it is not classified yet."""
     data = store.find(layout.transfers(site, batch))
     return None if data is None else (json.loads(line) for line in data.splitlines())
+
+
+def latest_lines(store: Store, site: str, days: Iterable[datetime]) -> Iterator[dict[str, Any]]:
+    """The lines of a site's batches of some days, the last line of each batch first.
+
+    :param days: in the order they are looked at; a batch belongs to the day of its session (UTC).
+    """
+    beginning = f"{layout.segment(site)}-"
+    for day in days:
+        names = store.names(layout.transfers_of_day(day))
+        for name in sorted(names, reverse=True):
+            batch = name.removeprefix(beginning).removesuffix(".jsonl")
+            if layout.is_batch(batch) and name.startswith(beginning):
+                yield from reversed(list(read_lines(store, site, batch) or ()))

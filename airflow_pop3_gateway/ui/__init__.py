@@ -1,0 +1,1 @@
+"""The monitoring page inside Airflow's UI."""
