@@ -10,7 +10,7 @@ reason; secrets stay out of ``repr`` and out of :meth:`RemoteSite.public`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,10 @@ Auth = Literal[
     "xoauth2",
     "oauthbearer",
 ]
+
+TokenSource = Callable[[str], str]
+"""Gives an OAuth access token at each login. Its argument is a token that the server has just refused, or ``""``; that
+one it gives back when it has no better. May block; called in a thread by the asyncio client."""
 
 DEFAULT_PORT: Mapping[str, int] = {"tls": 995, "starttls": 110, "plain": 110}
 MAX_ALTERNATES = 3  # the Gateway's main address has three backups
@@ -189,6 +193,8 @@ class RemoteSite:
     server_hostname: str = ""
     """Name for SNI and certificate check; default: the host."""
     access_token: str = field(default="", repr=False)
+    token_source: TokenSource | None = field(default=None, repr=False)
+    """Instead of an ``access_token`` that is written down."""
     connect_timeout: float = 30.0
     handshake_timeout: float = 30.0
     reply_timeout: float = 120.0
@@ -249,7 +255,7 @@ class RemoteSite:
 
     def public(self) -> dict[str, Any]:
         """A JSON-plain picture without secrets, for logs and records."""
-        picture = dataclasses.asdict(self)
-        for secret in ("password", "access_token"):
+        picture = dataclasses.asdict(dataclasses.replace(self, token_source=None))
+        for secret in ("password", "access_token", "token_source"):
             picture.pop(secret)
         return picture

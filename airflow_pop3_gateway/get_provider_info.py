@@ -46,7 +46,28 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         ],
         default="auto",
     ),
-    "access_token": _field("Access token", "string", "For xoauth2 and oauthbearer.", format="password"),
+    "access_token": _field(
+        "Access token", "string", "OAuth: a token that lasts, for xoauth2 and oauthbearer.", format="password"
+    ),
+    "tenant_id": _field(
+        "Tenant id",
+        "string",
+        "OAuth with Microsoft 365: the directory; gives the token URL, and a scope where there is no refresh token.",
+    ),
+    "token_url": _field(
+        "Token URL",
+        "string",
+        "OAuth with others: where tokens come from, as https://oauth2.googleapis.com/token.",
+    ),
+    "client_id": _field("Client id", "string", "OAuth: the application that asks for tokens."),
+    "client_secret": _field("Client secret", "string", "OAuth: its secret.", format="password"),
+    "refresh_token": _field(
+        "Refresh token",
+        "string",
+        "OAuth: what an owner of the mailbox granted; without it the application asks in its own name.",
+        format="password",
+    ),
+    "scope": _field("Scope", "string", "OAuth: what tokens are asked for; words separated by spaces."),
     "alternates": _field(
         "Alternates",
         "string",

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from airflow_pop3_gateway.config import DEFAULT_PORT, Address, Application, Limits, LocalSite, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
+from airflow_pop3_gateway.hooks.oauth import token_source
 from airflow_pop3_gateway.windows import PollingWindows
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -72,6 +73,7 @@ def _site(connection: ConnectionLike) -> RemoteSite:
         ),
         login=_required("login", connection.login, "the account's name"),
         password=connection.password or "",
+        token_source=token_source(options),
         alternates=tuple(Address.parse(text, port) for text in alternates if text.strip()),
         local_site=LocalSite(
             mail_address=options.pop("mail_address", ""), host_name=options.pop("host_name", "")

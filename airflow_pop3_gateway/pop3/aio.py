@@ -18,7 +18,16 @@ from typing import Any, TypeVar
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
 from airflow_pop3_gateway.pop3 import dialogues, opening
-from airflow_pop3_gateway.pop3.dialogues import Connect, Dialogue, Pause, Session, StartTls, TlsInfo, Wish
+from airflow_pop3_gateway.pop3.dialogues import (
+    AccessToken,
+    Connect,
+    Dialogue,
+    Pause,
+    Session,
+    StartTls,
+    TlsInfo,
+    Wish,
+)
 from airflow_pop3_gateway.pop3.inbox import Sink
 from airflow_pop3_gateway.pop3.link import (
     PATIENCE,
@@ -257,6 +266,8 @@ class AsyncPop3Client:
             await self._connect(wish.address)
         elif isinstance(wish, Pause):
             await asyncio.sleep(wish.seconds)
+        elif isinstance(wish, AccessToken):
+            return site.token_source and await asyncio.to_thread(site.token_source, wish.refused)
         elif self._octets is None:
             raise ConnectionLost("the connection is closed.")
         elif isinstance(wish, StartTls):

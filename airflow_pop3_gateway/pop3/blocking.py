@@ -19,7 +19,16 @@ from typing import Any, TypeVar
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
 from airflow_pop3_gateway.pop3 import dialogues, opening
-from airflow_pop3_gateway.pop3.dialogues import Connect, Dialogue, Pause, Session, StartTls, TlsInfo, Wish
+from airflow_pop3_gateway.pop3.dialogues import (
+    AccessToken,
+    Connect,
+    Dialogue,
+    Pause,
+    Session,
+    StartTls,
+    TlsInfo,
+    Wish,
+)
 from airflow_pop3_gateway.pop3.inbox import Sink
 from airflow_pop3_gateway.pop3.link import (
     PATIENCE,
@@ -198,6 +207,8 @@ class Pop3Client:
             self._connect(wish.address)
         elif isinstance(wish, Pause):
             time.sleep(wish.seconds)
+        elif isinstance(wish, AccessToken):
+            return site.token_source and site.token_source(wish.refused)
         elif isinstance(wish, StartTls):
             self._link.start_tls(context_for(site), wish.server_hostname, fingerprint_of(site))
             ends = time.monotonic() + site.handshake_timeout

@@ -59,7 +59,14 @@ class Pause:
     seconds: float
 
 
-Wish = Connect | StartTls | Flow | Pause
+@dataclass(frozen=True)
+class AccessToken:
+    """Wish: an OAuth token of the site's source. :ivar refused: one that the server did not take, or ``""``."""
+
+    refused: str = field(default="", repr=False)
+
+
+Wish = Connect | StartTls | Flow | Pause | AccessToken
 Dialogue = Generator[Wish, Any, T]
 
 

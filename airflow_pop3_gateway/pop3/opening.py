@@ -2,7 +2,7 @@
 
 Strategy: dialogues as in :mod:`dialogues`. What may pass by itself (no route, no greeting, a server too busy to greet)
 is tried again here, over all addresses, with a doubling delay; a login is tried once, for a second wrong one locks
-accounts out.
+accounts out. The exception is a token that its source had kept and can replace: it may have been revoked.
 
 Invariant: with ``security="starttls"`` nothing but CAPA and STLS is ever said in the clear, and what a server said
 before TLS is forgotten; no secret is sent on a connection that does not protect it unless the site says ``plain``.
@@ -29,7 +29,16 @@ from airflow_pop3_gateway.errors import (
 )
 from airflow_pop3_gateway.pop3 import dialogues, sasl
 from airflow_pop3_gateway.pop3.commands import encode
-from airflow_pop3_gateway.pop3.dialogues import Connect, Dialogue, Flow, Pause, Protection, Session, StartTls
+from airflow_pop3_gateway.pop3.dialogues import (
+    AccessToken,
+    Connect,
+    Dialogue,
+    Flow,
+    Pause,
+    Protection,
+    Session,
+    StartTls,
+)
 from airflow_pop3_gateway.pop3.inbox import Line
 from airflow_pop3_gateway.pop3.replies import Capabilities, apop_timestamp, refusal
 from airflow_pop3_gateway.pop3.wire import Wire
@@ -163,8 +172,23 @@ def _log_in_by(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
                 f"{error} The greeting offers APOP; if login and password are right, set auth to 'basic'.",
                 **error.facts,
             ) from None
+    elif mechanism.token and site.token_source:
+        yield from _log_in_by_token(session, mechanism)
     else:
-        yield from _authenticate(session, mechanism)
+        yield from _authenticate(session, mechanism, site.access_token)
+
+
+def _log_in_by_token(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
+    token: str = yield AccessToken()
+    try:
+        yield from _authenticate(session, mechanism, token)
+    except AuthenticationFailed as error:
+        if not error.code and _UNSUPPORTED.search(error.text):
+            raise
+        renewed: str = yield AccessToken(token)
+        if renewed == token:
+            raise
+        yield from _authenticate(session, mechanism, renewed)
 
 
 def _say(session: Session, verb: str, *arguments: str) -> Dialogue[None]:
@@ -192,7 +216,7 @@ def _login_refusal(session: Session, line: Line) -> CommandRefused:
     return refusal(line.verb, line.status, logging_in=True, delay=session.capabilities.login_delay or 0)
 
 
-def _authenticate(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
+def _authenticate(session: Session, mechanism: sasl.Mechanism, token: str) -> Dialogue[None]:
     """AUTH (RFC 5034): with an initial response where the line stays short, else in two lines.
 
     Microsoft 365 takes XOAUTH2 in two lines only, others in one only: two lines first, then one.
@@ -201,7 +225,7 @@ def _authenticate(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]
     credentials = sasl.Credentials(
         login=site.login,
         password=site.password,
-        token=site.access_token,
+        token=token,
         host=session.address.host,
         port=session.address.port,
         bindings=protection.bindings if protection else {},

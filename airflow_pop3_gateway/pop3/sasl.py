@@ -169,13 +169,14 @@ def candidates(
     :raises ConfigurationError: the site gives no credential that a mechanism on offer takes.
     """
     protected = secured or site.security == "plain"
+    has_token = bool(site.access_token or site.token_source)
     if site.auth != "auto":
         chosen = MECHANISMS[site.auth]
         if chosen.clear_text and not protected:
             raise SecurityRefused(f"auth={site.auth!r} would show a secret on a connection without TLS.")
         if chosen.plus and not bindings:
             raise SecurityRefused(f"auth={site.auth!r} needs TLS with a channel binding.")
-        if chosen.token and not site.access_token:
+        if chosen.token and not has_token:
             raise ConfigurationError(f"auth={site.auth!r} needs an access token.", field="access_token")
         return [chosen]
     names = set(offered)
@@ -187,7 +188,7 @@ def candidates(
             or (mechanism.word == "basic" and user)
             or (mechanism.word == "apop" and apop)
         )
-        and mechanism.token == bool(site.access_token)
+        and mechanism.token == has_token
         and (protected or not mechanism.clear_text)
         and (bindings or not mechanism.plus)
         # Under TLS a timestamp in the greeting is worth less than it costs: servers print it and refuse APOP.
@@ -199,7 +200,7 @@ def candidates(
         raise SecurityRefused(
             "the server offers only logins that show the password, on a connection without TLS."
         )
-    wanted = "an OAuth token" if site.access_token else "a password"
+    wanted = "an OAuth token" if has_token else "a password"
     raise ConfigurationError(f"the server offers no login that takes {wanted}; set auth.", field="auth")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import socket
+import threading
 
 import pytest
 
@@ -24,6 +26,7 @@ from airflow_pop3_gateway.errors import (
     TimedOut,
     TlsFailed,
 )
+from airflow_pop3_gateway.pop3 import AsyncPop3Client
 from airflow_pop3_gateway.pop3.opening import delays
 
 
@@ -568,3 +571,149 @@ def test_a_greeting_without_a_code_is_trouble_of_the_servers(serve, connect):
 def test_delays_double_up_to_a_bound_and_are_scattered():
     for least, pause in zip((10, 20, 40, 60, 60), delays(10, 60, 5), strict=True):
         assert least / 2 <= pause <= least
+
+
+# --- tokens of a source ----------------------------------------------------------------------------------------------
+
+
+class Source:
+    """Gives tokens in turn, and notes what it was asked; the last one it gives again."""
+
+    def __init__(self, *tokens):
+        self.tokens, self.refused = list(tokens), []
+
+    def __call__(self, refused):
+        self.refused.append(refused)
+        return self.tokens.pop(0) if len(self.tokens) > 1 else self.tokens[0]
+
+
+def bearer(peer, token, *replies):
+    peer.answer(b"AUTH XOAUTH2", b"+ \r\n")
+    peer.hear(xoauth2(token))
+    for reply in replies:
+        peer.say(reply)
+
+
+def test_each_login_asks_the_source(serve, connect):
+    def script(token):
+        def play(peer):
+            greet(peer, b"SASL XOAUTH2\r\n")
+            bearer(peer, token, b"+OK\r\n")
+            welcome(peer)
+
+        return play
+
+    source = Source("one", "two")
+    server = serve(script(b"one"), script(b"two"))
+    connect(server.site(token_source=source))
+    connect(server.site(token_source=source))
+    assert source.refused == ["", ""]
+
+
+def test_the_event_loop_goes_on_while_the_source_waits(serve):
+    """A token may take seconds; the other sessions of the loop must not wait for it."""
+
+    def script(peer):
+        greet(peer, b"SASL XOAUTH2\r\n")
+        bearer(peer, b"one", b"+OK\r\n")
+        welcome(peer)
+
+    async def two_at_once():
+        loop, asked, going_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def source(refused):
+            loop.call_soon_threadsafe(asked.set)
+            assert going_on.wait(20)
+            return "one"
+
+        opening = asyncio.ensure_future(AsyncPop3Client.connect(serve(script).site(token_source=source)))
+        await asked.wait()
+        going_on.set()
+        await (await opening).close()
+
+    asyncio.run(two_at_once())
+
+
+def refuse_then(after):
+    def script(peer):
+        greet(peer, b"SASL XOAUTH2\r\n")
+        bearer(peer, b"old", b"+ " + b64(b'{"status":"401"}') + b"\r\n")
+        peer.answer(b"", b"-ERR [AUTH] Authentication failure\r\n")
+        after(peer)
+
+    return script
+
+
+def test_a_token_that_is_refused_is_replaced_once_in_the_same_session(serve, connect):
+    def again(peer):
+        bearer(peer, b"new", b"+OK\r\n")
+        welcome(peer)
+
+    source = Source("old", "new")
+    connect(serve(refuse_then(again)).site(token_source=source))
+    assert source.refused == ["", "old"]
+
+
+def test_a_second_refusal_is_final(serve, connect):
+    def again(peer):
+        bearer(peer, b"new", b"-ERR [AUTH] no\r\n")
+        assert peer.hear() == b""
+
+    source = Source("old", "new", "newer")
+    with pytest.raises(AuthenticationFailed):
+        connect(serve(refuse_then(again)).site(token_source=source))
+    assert source.refused == ["", "old"]
+
+
+def test_a_source_without_a_better_token_makes_the_refusal_final(serve, connect):
+    def again(peer):
+        assert peer.hear() == b""
+
+    with pytest.raises(AuthenticationFailed):
+        connect(serve(refuse_then(again)).site(token_source=Source("old")))
+
+
+def test_a_refusal_for_later_replaces_nothing(serve, connect):
+    def script(peer):
+        greet(peer, b"SASL XOAUTH2\r\n")
+        bearer(peer, b"old", b"-ERR [SYS/TEMP] busy\r\n")
+
+    source = Source("old", "new")
+    with pytest.raises(ServerUnavailable):
+        connect(serve(script).site(token_source=source))
+    assert source.refused == [""]
+
+
+def test_a_mechanism_the_server_does_not_know_costs_no_token(serve, connect):
+    def script(peer):
+        greet(peer, b"SASL OAUTHBEARER XOAUTH2\r\n")
+        peer.hear()
+        peer.say(b"-ERR unsupported mechanism\r\n")
+        bearer(peer, b"kept", b"+OK\r\n")
+        welcome(peer)
+
+    source = Source("kept")
+    connect(serve(script).site(token_source=source))
+    assert source.refused == ["", ""]
+
+
+def test_trouble_of_the_source_is_told_and_nothing_is_sent(serve, connect):
+    def source(refused):
+        raise ConfigurationError("no token", field="client_secret")
+
+    def script(peer):
+        greet(peer, b"SASL XOAUTH2\r\n")
+        assert peer.hear() == b""
+
+    with pytest.raises(ConfigurationError, match="no token"):
+        connect(serve(script).site(token_source=source))
+
+
+def test_a_source_is_asked_only_where_a_token_is_used(serve, connect):
+    source = Source("unused")
+
+    def script(peer):
+        peer.log_in()
+
+    connect(serve(script).site(token_source=source, auth="basic"))
+    assert source.refused == []
