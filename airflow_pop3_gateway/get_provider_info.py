@@ -103,7 +103,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "poll_interval": _field(
         "Poll interval",
         "number",
-        "Seconds between two looks of a watcher: how soon it rings when mail has come. Schedules of DAGs are their own.",
+        "Seconds between two looks of a watcher: how soon it rings when mail has come. "
+        "Schedules of DAGs are their own.",
         default=60.0,
         minimum=1,
     ),
@@ -200,7 +201,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
 def get_provider_info() -> dict[str, Any]:
     """The provider's description, valid against Airflow's ``provider_info.schema.json``."""
     name = "POP3 Gateway"
-    rooms = {"hooks": ["pop3", "smtp"], "operators": ["retrieve", "classify", "acknowledge", "purge"]}
+    rooms = {
+        "hooks": ["pop3", "smtp"],
+        "operators": ["retrieve", "classify", "acknowledge", "purge"],
+        "sensors": ["mail"],
+        "triggers": ["mail", "mailbox"],
+    }
     return {
         "package-name": "airflow-pop3-gateway",
         "name": name,
@@ -254,7 +260,17 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/gateway",
                         "default": None,
-                    }
+                    },
+                    "watcher_sessions": {
+                        "description": (
+                            "How many POP3 sessions the watchers of one triggerer may have open at the same time. A "
+                            "look takes a few round trips; one slow server holds one slot."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "20",
+                        "default": "100",
+                    },
                 },
             }
         },

@@ -37,8 +37,11 @@ def test_it_is_valid_against_airflows_own_schemas(schema: str) -> None:
         jsonschema.validate(get_provider_info(), definition)
 
 
-@pytest.mark.parametrize(("room", "suffix"), [("hooks", "Hook"), ("operators", "Operator")])
-def test_it_lists_every_hook_and_every_operator(room: str, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("room", "suffix"),
+    [("hooks", "Hook"), ("operators", "Operator"), ("sensors", "Sensor"), ("triggers", "Trigger")],
+)
+def test_it_lists_every_hook_operator_sensor_and_trigger(room: str, suffix: str) -> None:
     folder = Path(airflow_pop3_gateway.__file__).parent / room
     modules = [
         importlib.import_module(f"airflow_pop3_gateway.{room}.{path.stem}")

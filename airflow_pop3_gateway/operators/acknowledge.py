@@ -10,8 +10,9 @@ from airflow.sdk import XComArg
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import RelayUnavailable
+from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
-from airflow_pop3_gateway.operators.site import SiteOperator, refuse_unless
+from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Acknowledged
 from airflow_pop3_gateway.store import Store
 

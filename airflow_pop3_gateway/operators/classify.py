@@ -11,8 +11,9 @@ from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Chooser, Rules, proposed_application
+from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
-from airflow_pop3_gateway.operators.site import SiteOperator, refuse_unless
+from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Classified
 from airflow_pop3_gateway.store import Store
 

@@ -15,6 +15,7 @@ from airflow.sdk import BaseOperator, XComArg
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
@@ -90,15 +91,3 @@ class SiteOperator(BaseOperator):
             return str(reference["pop3_conn_id"]), str(reference["base_path"])
         base_path = None if self.base_path is None else str(self.base_path)
         return str(self.pop3_conn_id or Pop3Hook.default_conn_name), base_path_in_force(base_path)
-
-
-def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:
-    """Refuse an argument of a wrong type while the DAG is parsed; what another task will bring is not known then.
-
-    :raises ConfigurationError: naming the task, the argument and what it must be.
-    """
-    promised = hasattr(value, "resolve")
-    if value is not None and not promised and not isinstance(value, kind):
-        raise ConfigurationError(
-            f"Task {operator.task_id!r}: {name} must be {meaning}, not {value!r:.80}.", field=name
-        )

@@ -1,0 +1,215 @@
+"""Watching maildrops from an event loop: who looks, how many at once, and when the next look is due.
+
+Strategy: connections, ledgers and suspensions are read in threads, for Airflow's secrets and object storage block; the
+session itself is the asyncio client's. A look takes a few round trips; at most ``[pop3_gateway] watcher_sessions`` of
+one process are open at the same time. The connection is read anew for each look: a new password counts at once.
+
+Invariant: nothing waits without a deadline; a server that said "later" is left alone as long as it asks, one that said
+"no" for :data:`REFUSED` or until the connection was changed, so that no account is locked out by a watcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import random
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk.configuration import conf
+
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, MailboxInUse, Pop3Error, StoreError
+from airflow_pop3_gateway.gateway.peek import Awaited, Lookout, Sight, patient, take
+from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.pop3 import AsyncPop3Client
+from airflow_pop3_gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+LONGEST = 900.0
+"""Seconds between two looks at most, while a server is in trouble: soon enough after the trouble, rare enough in it."""
+REFUSED = 3600.0
+"""Seconds until a login that was refused is tried again, unless the connection is changed before."""
+FIRST = 5.0
+"""Seconds over which the first looks of many watchers are spread when a triggerer starts."""
+
+Sleep = Callable[[float], Awaitable[Any]]
+
+_stores: dict[str, Store] = {}
+_opening = threading.Lock()
+_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a look failed. :ivar kind: the error's class; :ivar message: what happened and what to do about it."""
+
+    kind: str
+    message: str
+
+
+class Watch:
+    """One maildrop, looked at again and again.
+
+    :param base_path: where its ledger lies; default: ``[pop3_gateway] base_path``.
+    """
+
+    def __init__(self, pop3_conn_id: str, base_path: str | None = None, awaited: Awaited = Awaited()) -> None:
+        self.pop3_conn_id = pop3_conn_id
+        self.site: RemoteSite | None = None
+        self._base_path = base_path_in_force(base_path)
+        self._awaited = awaited
+        self._lookout: Lookout | None = None
+
+    async def look(self) -> Sight:
+        """Look once, with the connection as it is now.
+
+        :raises GatewayError: typed by what to do next.
+        """
+        self.site = None
+        self.site = site = await self.read_site()
+        try:
+            if self._lookout is None:
+                self._lookout = Lookout(await asyncio.to_thread(_store_at, self._base_path), self._awaited)
+            return await _look(self._lookout, site)
+        except StoreError:
+            self._lookout = None
+            _stores.pop(self._base_path, None)  # perhaps its connection was changed
+            raise
+
+    async def read_site(self) -> RemoteSite:
+        """The account as its connection says now."""
+        return await asyncio.to_thread(lambda: Pop3Hook(self.pop3_conn_id).site)
+
+
+async def _look(lookout: Lookout, site: RemoteSite) -> Sight:
+    """The steps of :mod:`~airflow_pop3_gateway.gateway.peek`; the maildrop is free again before the store is asked."""
+    if (held := await asyncio.to_thread(lookout.held, site)) is not None:
+        return held
+    async with _session_slots(), await AsyncPop3Client.connect(patient(site)) as client:
+        listing = await client.converse(take)
+        if lookout.judges:
+            numbers = await asyncio.to_thread(lookout.unknown, site, listing)
+            await client.converse(lookout.judge, numbers, listing)
+        with contextlib.suppress(Pop3Error):
+            await client.quit()
+    if not lookout.judges:
+        numbers = await asyncio.to_thread(lookout.unknown, site, listing)
+    return lookout.sight(site, numbers, listing, client.login_delay)
+
+
+def _session_slots() -> asyncio.Semaphore:
+    """What bounds the sessions of this process; a semaphore belongs to one event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _sessions:
+        _sessions[loop] = asyncio.Semaphore(conf.getint("pop3_gateway", "watcher_sessions", fallback=100))
+    return _sessions[loop]
+
+
+def _store_at(base_path: str) -> Store:
+    """Open a store once for all the watchers of this process."""
+    with _opening:
+        if base_path not in _stores:
+            _stores[base_path] = open_store(base_path)
+        return _stores[base_path]
+
+
+class Rhythm:
+    """When the next look is due. :param interval: seconds between two looks when all is well."""
+
+    def __init__(self, interval: float, *, shake: Callable[[float, float], float] = random.uniform) -> None:
+        self.interval = interval
+        self._shake = shake
+        self._troubles = 0
+
+    def after(self, sight: Sight) -> float:
+        """Seconds until the look after one that went well."""
+        self._troubles = 0
+        return max(self.interval * self._shake(0.9, 1.1), _a_little_more_than(sight.login_delay))
+
+    def after_trouble(self, error: Exception) -> float:
+        """Seconds until the look after one that failed: doubling; a maildrop in use is only looked at next time."""
+        if isinstance(error, MailboxInUse):
+            return self.interval * self._shake(0.9, 1.1)
+        self._troubles += 1
+        pause = min(self.interval * 2.0 ** min(self._troubles - 1, 20), max(LONGEST, self.interval))
+        return max(pause * self._shake(0.75, 1.0), _a_little_more_than(getattr(error, "delay", 0)))
+
+
+def _a_little_more_than(login_delay: int) -> float:
+    return login_delay + 1.0 if login_delay else 0.0
+
+
+async def watch(watched: Watch, *, sleep: Sleep = asyncio.sleep) -> AsyncIterator[Sight | Trouble]:
+    """Look for ever, and tell each time what was seen or why nothing was; never raises for trouble.
+
+    Airflow starts a watcher that failed again after two seconds: with a wrong password that would lock the account.
+    """
+    name, rhythm, told = watched.pop3_conn_id, Rhythm(60.0), "well"
+    await sleep(random.uniform(0, FIRST))
+    while True:
+        refused: RemoteSite | None = None
+        outcome: Sight | Trouble
+        trouble: Exception | None = None
+        try:
+            outcome = await watched.look()
+        except Exception as error:  # noqa: BLE001 - also one of Airflow's or ours: whoever raises is started at once
+            outcome, trouble = Trouble(type(error).__name__, str(error)), error
+        if watched.site is not None:
+            rhythm.interval = watched.site.poll_interval
+        if isinstance(outcome, Sight):
+            state, pause = outcome.held or "well", rhythm.after(outcome)
+        else:
+            assert trouble is not None
+            state, pause = f"{outcome.kind}: {outcome.message}", rhythm.after_trouble(trouble)
+            if _is_final(trouble):
+                refused, pause = watched.site, REFUSED
+        if state != told:
+            _tell(name, told, state, pause, isinstance(outcome, Trouble))
+            told = state
+        yield outcome
+        if refused is None:
+            await sleep(pause)
+        else:
+            await _until_changed(watched, refused, pause, sleep)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether asking again would get the same answer, and perhaps lock the account."""
+    return (
+        isinstance(error, GatewayError) and not error.retriable and not isinstance(error, ConfigurationError)
+    )
+
+
+def _tell(name: str, before: str, state: str, pause: float, in_trouble: bool) -> None:
+    if in_trouble:
+        log.warning("%s: %s Next look in %.0f s.", name, state, pause)
+    elif state == "well":
+        log.info("%s: looked at again; it was: %s", name, before)
+    else:
+        log.info("%s: not looked at: %s", name, state)
+
+
+async def _until_changed(watched: Watch, refused: RemoteSite, seconds: float, sleep: Sleep) -> None:
+    """Wait, but only as long as the connection is the one that was refused; reading it asks no server."""
+    left = seconds
+    while left > 0:
+        await sleep(min(left, refused.poll_interval))
+        left -= refused.poll_interval
+        with contextlib.suppress(Exception):
+            if _credentials(await watched.read_site()) != _credentials(refused):
+                return
+
+
+def _credentials(site: RemoteSite) -> RemoteSite:
+    """What a person changes to mend a login; a token may be another one each time and mend nothing."""
+    return dataclasses.replace(site, access_token="")

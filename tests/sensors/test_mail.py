@@ -1,0 +1,122 @@
+"""Waiting for mail as a task, deferred or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from support.tasks import Outcome
+
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.sensors import Pop3MailSensor
+from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+from airflow_pop3_gateway.triggers import Pop3MailTrigger
+
+Run = Callable[[Any], Outcome]
+LETTER = b"From: partner@example.com\r\nSubject: invoice 7\r\n\r\nhello\r\n"
+
+
+def sensor(**arguments: Any) -> Pop3MailSensor:
+    return Pop3MailSensor(task_id="wait", **{"pop3_conn_id": "orders", "poke_interval": 0.01, **arguments})
+
+
+def deferred(task: Pop3MailSensor) -> Pop3MailTrigger:
+    with pytest.raises(TaskDeferred) as left:
+        task.execute({})  # type: ignore[typeddict-item]
+    assert isinstance(left.value.trigger, Pop3MailTrigger)
+    return left.value.trigger
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_mail_that_is_there_ends_it_at_once_with_counts(
+    server: FaultyPop3Server, base_path: str, run_task: Run, deferrable: bool
+) -> None:
+    server.mailboxes["orders"].deliver(LETTER)
+    outcome = run_task(sensor(deferrable=deferrable))
+    assert outcome.state == "success"
+    assert outcome.value == {
+        "site": "orders",
+        "messages": 1,
+        "octets": len(LETTER),
+        "listed": 1,
+        "held": "",
+        "pop3_conn_id": "orders",
+        "base_path": base_path,
+    }
+    assert len(server.mailboxes["orders"].mails) == 1
+
+
+def test_without_enough_mail_no_worker_waits(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:
+    server.mailboxes["orders"].deliver(LETTER)
+    task = sensor(subject="order*", min_messages=2, timeout=60)
+    assert run_task(task).state == "deferred"
+    trigger = deferred(task)
+    assert (trigger.pop3_conn_id, trigger.base_path) == ("orders", base_path)
+    assert trigger.awaited == {"min_messages": 2, "min_bytes": 0, "sender": "*", "subject": "order*"}
+    assert "secret" not in str(trigger.serialize())
+
+
+def test_what_the_triggerer_saw_is_what_the_task_returns(base_path: str) -> None:
+    look = {"site": "orders", "messages": 3, "octets": 7, "listed": 3, "held": ""}
+    value = sensor().execute_complete({}, {"look": look})  # type: ignore[typeddict-item]
+    assert value == {**look, "pop3_conn_id": "orders", "base_path": base_path}
+
+
+def test_an_error_the_triggerer_met_fails_the_task_for_good() -> None:
+    event = {"error": "AuthenticationFailed", "message": "PASS refused: no"}
+    with pytest.raises(AirflowFailException, match="AuthenticationFailed: PASS refused"):
+        sensor().execute_complete({}, event)  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_wrong_password_fails_at_once(server: FaultyPop3Server, run_task: Run, deferrable: bool) -> None:
+    server.faults = {"auth-fail"}
+    outcome = run_task(sensor(deferrable=deferrable, retries=3))
+    assert outcome.state == "failed"
+    assert isinstance(outcome.error, AirflowFailException)
+    assert sum(line.startswith("PASS") for line in server.transcript) == 1
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_soft_fail_skips_instead(server: FaultyPop3Server, run_task: Run, deferrable: bool) -> None:
+    server.faults = {"auth-fail"}
+    assert run_task(sensor(deferrable=deferrable, soft_fail=True)).state == "skipped"
+
+
+def test_soft_fail_skips_when_the_triggerer_waited_too_long() -> None:
+    with pytest.raises(AirflowSkipException):
+        sensor(soft_fail=True).resume_execution("__fail__", {"error": "Trigger timeout"}, {})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("fault", ["in-use", "login-delay", "greeting-err", "cut:UIDL"])
+def test_what_may_pass_defers(server: FaultyPop3Server, run_task: Run, fault: str) -> None:
+    server.faults = {fault}
+    assert run_task(sensor()).state == "deferred"
+
+
+def test_on_a_worker_it_pokes_until_its_time_is_over(server: FaultyPop3Server, run_task: Run) -> None:
+    server.faults = {"in-use"}
+    outcome = run_task(sensor(deferrable=False, timeout=0.1, retries=0))
+    assert isinstance(outcome.error, AirflowSensorTimeout)
+    assert sum(line.startswith("PASS") for line in server.transcript) > 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_messages": 0}, {"min_bytes": "x"}, {"sender": 7}, {"subject": ["a"]}, {"pop3_conn_id": 1}]
+)
+def test_wrong_arguments_are_refused_when_the_dag_is_parsed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        sensor(**wrong)
+
+
+def test_it_maps_over_many_sites() -> None:
+    with DAG("many", schedule=None):
+        Pop3MailSensor.partial(task_id="wait").expand(pop3_conn_id=["a", "b"])

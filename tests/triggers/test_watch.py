@@ -1,0 +1,198 @@
+"""Watching: one session a look, "later" waits, "no" waits long, and nothing is ever raised."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    LoginDelayed,
+    MailboxInUse,
+    StoreUnavailable,
+)
+from airflow_pop3_gateway.gateway import suspend
+from airflow_pop3_gateway.gateway.peek import Awaited, Sight
+from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+from airflow_pop3_gateway.triggers.watch import LONGEST, REFUSED, Rhythm, Trouble, Watch, watch
+
+LETTER = b"From: partner@example.com\r\nSubject: invoice 7\r\nMessage-ID: <1@example.com>\r\n\r\nhello\r\n"
+
+
+class Asleep:
+    """A sleep that takes no time; after so many naps it wakes the test up instead."""
+
+    def __init__(self, naps: int) -> None:
+        self.naps: list[float] = []
+        self._most = naps
+
+    async def __call__(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        await asyncio.sleep(0)
+        if len(self.naps) > self._most:
+            raise asyncio.CancelledError
+
+
+def watched(subject: Watch, looks: int) -> tuple[list[Sight | Trouble], list[float]]:
+    """So many looks, and the pauses after them."""
+    asleep = Asleep(looks)
+    outcomes: list[Sight | Trouble] = []
+
+    async def run() -> None:
+        async for outcome in watch(subject, sleep=asleep):
+            outcomes.append(outcome)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run())
+    return outcomes, asleep.naps[1:]
+
+
+def look(subject: Watch) -> Sight:
+    return asyncio.run(subject.look())
+
+
+def test_a_look_sees_what_a_session_would_fetch_and_leaves_it(server: FaultyPop3Server) -> None:
+    server.mailboxes["orders"].deliver(LETTER)
+    sight = look(Watch("orders"))
+    assert (sight.messages, sight.octets, sight.site) == (1, len(LETTER), "orders")
+    assert server.transcript[-1] == "QUIT"
+    assert len(server.mailboxes["orders"].mails) == 1
+
+
+def test_a_subject_is_asked_for_in_the_same_session(server: FaultyPop3Server) -> None:
+    server.mailboxes["orders"].deliver(LETTER)
+    assert look(Watch("orders", awaited=Awaited(subject="invoice*"))).messages == 1
+    assert look(Watch("orders", awaited=Awaited(subject="order*"))).messages == 0
+    assert server.mailboxes["orders"].logins == 2
+
+
+def test_nobody_connects_to_a_site_that_is_suspended(server: FaultyPop3Server, store: Store) -> None:
+    suspend("orders", store, utc_now(), by="operator", reason="migration")
+    (sight,), _ = watched(Watch("orders"), 1)
+    assert isinstance(sight, Sight)
+    assert "migration" in sight.held
+    assert server.transcript == []
+
+
+def test_the_connection_says_how_often_is_looked(server: FaultyPop3Server) -> None:
+    outcomes, pauses = watched(Watch("orders"), 2)
+    assert [outcome.messages for outcome in outcomes if isinstance(outcome, Sight)] == [0, 0]
+    assert all(7 * 0.9 <= pause <= 7 * 1.1 for pause in pauses), "as poll_interval says, with some jitter"
+
+
+@pytest.mark.parametrize(
+    "fault", ["in-use", "login-delay", "sys-temp", "greeting-err", "hang:LIST", "cut:UIDL"]
+)
+def test_trouble_that_may_pass_is_told_and_tried_again(server: FaultyPop3Server, fault: str) -> None:
+    server.faults = {fault}
+    if fault == "hang:LIST":
+        server.faults |= {"one-by-one"}
+    outcomes, _ = watched(Watch("orders"), 2)
+    assert [type(outcome) for outcome in outcomes] == [Trouble, Trouble]
+
+
+def test_a_refused_login_is_not_tried_again_for_an_hour(server: FaultyPop3Server) -> None:
+    server.faults = {"auth-fail"}
+    minutes = int(REFUSED / 7)
+    outcomes, pauses = watched(Watch("orders"), minutes)
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Trouble)] == ["AuthenticationFailed"]
+    assert sum(line.startswith("PASS") for line in server.transcript) == 1
+    assert sum(pauses) <= REFUSED
+
+
+def test_a_new_password_is_tried_at_once(
+    server: FaultyPop3Server, define: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(server, password="old")
+    subject = Watch("orders")
+    read = subject.read_site
+
+    async def read_and_mend() -> RemoteSite:
+        site = await read()
+        define(server)
+        return site
+
+    monkeypatch.setattr(subject, "read_site", read_and_mend)
+    outcomes, _ = watched(subject, 3)
+    assert [type(outcome) for outcome in outcomes[:2]] == [Trouble, Sight]
+
+
+def test_a_connection_that_is_missing_or_makes_no_sense_is_trouble_too(
+    connection: Callable[..., str],
+) -> None:
+    (first, *_), _ = watched(Watch("nowhere"), 1)
+    assert isinstance(first, Trouble)
+    assert first.kind == "ConfigurationError"
+    connection("orders", conn_type="http", host="x")
+    (second, *_), _ = watched(Watch("orders"), 1)
+    assert isinstance(second, Trouble)
+
+
+def test_a_defect_of_ours_is_trouble_and_not_the_end(
+    server: FaultyPop3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> RemoteSite:
+        raise RuntimeError("a bug")
+
+    subject = Watch("orders")
+    monkeypatch.setattr(subject, "read_site", fail)
+    outcomes, _ = watched(subject, 3)
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Trouble)] == ["RuntimeError"] * 3
+
+
+def test_the_log_tells_a_change_once_and_no_secret(
+    server: FaultyPop3Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.faults = {"sys-temp"}
+    caplog.set_level(logging.INFO, "airflow_pop3_gateway.triggers.watch")
+    watched(Watch("orders"), 4)
+    lines = [record.getMessage() for record in caplog.records if "ServerUnavailable" in record.getMessage()]
+    assert len(lines) == 1
+    assert server.password not in caplog.text
+
+
+def fixed(low: float, high: float) -> float:
+    return high
+
+
+def test_trouble_doubles_the_pause_up_to_a_bound_and_the_first_good_look_ends_that() -> None:
+    rhythm = Rhythm(60, shake=fixed)
+    pauses = [rhythm.after_trouble(ConnectionLost("x")) for _ in range(6)]
+    assert pauses == [60, 120, 240, 480, LONGEST, LONGEST]
+    assert rhythm.after(Sight("orders")) == pytest.approx(66)
+    assert rhythm.after_trouble(StoreUnavailable("x")) == 60
+
+
+def test_a_maildrop_in_use_is_looked_at_next_time_for_it_is_probably_our_own_run() -> None:
+    rhythm = Rhythm(60, shake=fixed)
+    assert [rhythm.after_trouble(MailboxInUse("x")) for _ in range(3)] == pytest.approx([66, 66, 66])
+
+
+def test_what_the_server_asks_for_between_logins_is_kept() -> None:
+    rhythm = Rhythm(60, shake=fixed)
+    assert rhythm.after(Sight("orders", login_delay=600)) > 600
+    assert rhythm.after_trouble(LoginDelayed("x", delay=900)) > 900
+
+
+def test_the_pauses_of_many_watchers_differ() -> None:
+    assert len({Rhythm(60).after(Sight("orders")) for _ in range(20)}) > 1
+    assert len({Rhythm(60).after_trouble(AuthenticationFailed("x")) for _ in range(20)}) > 1
+
+
+def test_sessions_of_one_process_are_bounded(
+    server: FaultyPop3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once would meet [IN-USE] here; with one slot the second waits for the first."""
+    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__WATCHER_SESSIONS", "1")
+
+    async def both() -> list[Sight]:
+        return await asyncio.gather(*(Watch("orders").look() for _ in range(4)))
+
+    assert [sight.messages for sight in asyncio.run(both())] == [0] * 4
