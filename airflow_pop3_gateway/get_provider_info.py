@@ -132,6 +132,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         enum=["recover", "extract"],
         default="recover",
     ),
+    "unzip": _field(
+        "Unzip",
+        "boolean",
+        "Take out what is in attached zips as well, within the limits; the zip itself is kept.",
+        default=False,
+    ),
     "user_message_limit": _field(
         "User message limit",
         "integer",
@@ -245,6 +251,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "extra-links": ["airflow_pop3_gateway.operators.links.TransfersLink"],
         "cli": ["airflow_pop3_gateway.cli.airflow_commands"],
         "config": {
             "pop3_gateway": {

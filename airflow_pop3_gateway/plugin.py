@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
-from airflow.sdk.configuration import conf
 
-PREFIX = "/pop3-gateway"
+from airflow_pop3_gateway.hooks.page import PREFIX, page_address
 
 
 class _Application:
@@ -31,11 +30,6 @@ class _Application:
         await self._app(scope, receive, send)
 
 
-def _address() -> str:
-    """Where the browser finds the page: Airflow may stand below a path of its own."""
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + PREFIX + "/"
-
-
 class Pop3GatewayPlugin(AirflowPlugin):
     """The page: sites, their state, the last transfers."""
 
@@ -44,7 +38,7 @@ class Pop3GatewayPlugin(AirflowPlugin):
     external_views = [
         {
             "name": "POP3 Gateway",
-            "href": _address(),
+            "href": urlsplit(page_address()).path,
             "destination": "nav",
             "category": "browse",
             "url_route": "pop3_gateway",

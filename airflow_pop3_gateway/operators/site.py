@@ -19,6 +19,7 @@ from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.operators.links import TransfersLink
 from airflow_pop3_gateway.records import Jsonable
 from airflow_pop3_gateway.store import Store
 
@@ -35,6 +36,7 @@ class SiteOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("pop3_conn_id", "base_path")
     ui_color: str = "#e8f1fa"
+    operator_extra_links = (TransfersLink(),)
     reference_field: ClassVar[str | None] = None
     """The argument that takes the reference of the task before, where there is one."""
 
@@ -56,7 +58,7 @@ class SiteOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Run :meth:`work`; an error that another attempt cannot mend fails the task at once."""
         with told_to_airflow():
-            conn_id, base_path = self._place()
+            conn_id, base_path = self.place()
             result = self.work(Pop3Hook(conn_id).site, open_store(base_path))
         return {**result.to_json(), "pop3_conn_id": conn_id, "base_path": base_path}
 
@@ -86,7 +88,8 @@ class SiteOperator(BaseOperator):
                 )
         return value
 
-    def _place(self) -> tuple[str, str]:
+    def place(self) -> tuple[str, str]:
+        """The connection's id and the base path, of the reference or of the arguments."""
         if (reference := self.reference()) is not None:
             return str(reference["pop3_conn_id"]), str(reference["base_path"])
         base_path = None if self.base_path is None else str(self.base_path)

@@ -96,6 +96,7 @@ function outcome(line) {
 }
 
 async function showTransfers(site) {
+  window.history.replaceState(null, "", `#${encodeURIComponent(site)}`);
   const lines = await ask(path(site, "transfers"));
   byId("transfers-title").textContent = `Transfers of ${site}${lines.length ? "" : ": none in the last 30 days"}`;
   byId("transfers").replaceChildren(...lines.map((line) => row(
@@ -115,4 +116,5 @@ async function showRecord(key) {
 }
 
 byId("again").addEventListener("click", () => showSites().catch((error) => say(error.message)));
-showSites().catch((error) => say(error.message));
+const named = decodeURIComponent(window.location.hash.slice(1));
+showSites().then(() => named && showTransfers(named)).catch((error) => say(error.message));

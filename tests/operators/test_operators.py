@@ -70,6 +70,18 @@ def test_a_second_run_does_nothing_twice(server: FaultyPop3Server, run_task: Run
     assert (retrieved["messages"], retrieved["batches"], classified["messages"]) == (0, [], 0)
 
 
+def test_every_task_links_to_the_transfers_of_its_site(
+    server: FaultyPop3Server, run_task: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/etl/")
+    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")
+    classify = ClassifyOperator(task_id="classify", retrieved=run_task(retrieve).value)
+    for task in (retrieve, classify):
+        (link,) = task.operator_extra_links
+        address = link.get_link(task, ti_key=None)
+        assert address == "https://airflow.example.com/etl/pop3-gateway/#orders"
+
+
 def test_the_log_tells_counts_and_not_one_line_a_mail(server: FaultyPop3Server, run_task: Run) -> None:
     fill(server, 50)
     outcome = run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from support.maildrop import Maildrop, letter
 
 from airflow_pop3_gateway.gateway import classify
-from airflow_pop3_gateway.plugin import PREFIX
+from airflow_pop3_gateway.hooks.page import PREFIX
 
 Client = Callable[[str], TestClient]
 
