@@ -206,13 +206,13 @@ class QuotedPrintable:
         return self._decode(data)
 
     def _decode(self, data: bytes) -> bytes:
-        if b"= " in data or b"=\t" in data:
-            data = _SOFT_BREAK_WITH_BLANKS.sub(b"=", data)
-        if b"=\r" in data:
-            data = _SOFT_BREAK_WITHOUT_LF.sub(b"", data)
         if b"==" in data:  # which binascii would take for one octet
             data = _LONELY.sub(b"=3D", data)
             self.defects.add("quoted-printable-dirt")
+        if b"= " in data or b"=\t" in data:
+            data = _SOFT_BREAK_WITH_BLANKS.sub(b"=", data)
+        if b"=\r" in data:
+            data = _SOFT_BREAK_WITHOUT_LF.sub(b"=\r\n", data)
         decoded = binascii.a2b_qp(data)
         # Every good escape and every bare-LF soft break is two octets shorter, a CRLF soft break three.
         if len(decoded) != len(data) - 2 * data.count(b"=") - data.count(b"=\r\n"):
