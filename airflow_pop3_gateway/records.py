@@ -405,7 +405,8 @@ class Classified(Jsonable):
     """What one classification brought: counts, and where the lines are.
 
     :ivar transfers: keys of the ``transfers/….jsonl`` objects; :ivar types: TYPE → count; :ivar applications:
-        Application → count; :ivar receipts: acknowledgments put into the outbox for these batches.
+        Application → count; :ivar by_application: Application → ``messages``, ``files``, ``octets`` and ``types`` of its
+        records that were not canceled; :ivar receipts: acknowledgments put into the outbox for these batches.
     """
 
     site: str
@@ -416,11 +417,27 @@ class Classified(Jsonable):
     octets: int = 0
     types: Mapping[str, int] = dataclasses.field(default_factory=dict)
     applications: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    by_application: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     recovered: int = 0
     duplicates: int = 0
     canceled: int = 0
     receipts: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class HandedOn(Jsonable):
+    """What one sweep found for those who process the records of an Application.
+
+    :ivar consumer: who processes them; :ivar keys: of the records that are handed on now; :ivar waiting: handed on
+        before and not processed yet; :ivar more: records are left for the next sweep because of its bound.
+    """
+
+    application: str
+    consumer: str
+    keys: tuple[str, ...] = ()
+    waiting: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True)

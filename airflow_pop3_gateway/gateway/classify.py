@@ -127,6 +127,7 @@ class _Tally:
         self._counts: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._applications: Counter[str] = Counter()
+        self._by_application: dict[str, dict[str, Any]] = {}
 
     def add(self, batch: str, lines: Iterable[Mapping[str, Any]]) -> None:
         self._batches.append(batch)
@@ -134,6 +135,8 @@ class _Tally:
             rejected = line["rejected"] is not None
             self._types[line["type"]] += 1
             self._applications[line["application"]] += 1
+            if line["state"] == "ENDED":
+                self._count(line)
             self._counts["messages"] += 1
             self._counts["octets"] += line["raw"]["length"]
             self._counts["files"] += len(line["files"])
@@ -143,6 +146,14 @@ class _Tally:
             if (asked := line["acknowledgment"]) is not None and asked["decision"] == "send":
                 self._counts["receipts"] += len(asked["receipts"])
 
+    def _count(self, line: Mapping[str, Any]) -> None:
+        none = {"messages": 0, "files": 0, "octets": 0, "types": {}}
+        counts = self._by_application.setdefault(line["application"], none)
+        counts["messages"] += 1
+        counts["files"] += len(line["files"])
+        counts["octets"] += sum(file["size"] for file in line["files"])
+        counts["types"][line["type"]] = counts["types"].get(line["type"], 0) + 1
+
     def result(self) -> Classified:
         return Classified(
             self._site,
@@ -150,5 +161,6 @@ class _Tally:
             transfers=tuple(layout.transfers(self._site, batch) for batch in self._batches),
             types=dict(self._types),
             applications=dict(self._applications),
+            by_application=self._by_application,
             **self._counts,
         )

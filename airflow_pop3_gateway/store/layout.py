@@ -142,3 +142,23 @@ def sent_ident(ident: str) -> str:
 def sent_waiting(key: str = "") -> str:
     """The mark that a transfer still waits for its acknowledgment."""
     return "sent/waiting" + (f"/{key}" if key else "")
+
+
+def handed_on(consumer: str, site: str, batch: str) -> str:
+    """The folder of the claims to hand on what a batch has for a consumer; the last one counts."""
+    return f"handed/{segment(consumer)}/on/{segment(site)}-{batch}"
+
+
+def processed(consumer: str, site: str, batch: str, key: str = "") -> str:
+    """That a consumer is done with a record, or the folder of these marks of a batch."""
+    return f"handed/{segment(consumer)}/processed/{segment(site)}-{batch}" + (f"/{key}" if key else "")
+
+
+def taken(consumer: str, key: str) -> str:
+    """The folder of the claims to process a record; the last one counts."""
+    return f"handed/{segment(consumer)}/taken/{key[:2]}/{key}"
+
+
+def settled(consumer: str, site: str = "", batch: str = "") -> str:
+    """That nothing of a batch is left for a consumer, or the folder of these marks."""
+    return f"handed/{segment(consumer)}/settled" + (f"/{segment(site)}-{batch}" if batch else "")

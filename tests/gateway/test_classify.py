@@ -321,3 +321,18 @@ def test_every_record_reads_back_as_it_was_written(maildrop: Open) -> None:
         maildrop(letter(1), letter(1), multipart(2, text(b"t"), attachment(b"a", b"a")))
     ):
         assert TransferRecord.from_json(record.to_json()) == record
+
+
+def test_what_an_application_got_is_counted_by_itself(maildrop: Open) -> None:
+    """Canceled mails are nobody's gain."""
+    file = multipart(1, attachment(b"a.edi", b"UNA"))
+    drop = maildrop(file, file, letter(2), error_mail_disposal="delete")
+    drop.poll()
+    result = classify(
+        drop.site, drop.store, choose=lambda choice: "EDI" if "<1@" in choice.xfer_ident else None
+    )
+    assert result.applications == {"EDI": 2, "MAIL": 1}
+    assert result.by_application == {
+        "EDI": {"messages": 1, "files": 1, "octets": 3, "types": {"XFER": 1}},
+        "MAIL": {"messages": 1, "files": 0, "octets": 0, "types": {"MSG": 1}},
+    }
