@@ -18,7 +18,7 @@ import httpx
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_pop3_gateway.errors import ConfigurationError, StoreUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, StoreUnavailable
 
 _ENVIRONMENT = "AIRFLOW_CONN_"
 _PAGE = 100
@@ -58,7 +58,7 @@ def sites_of_airflow(api_conn_id: str | None = None) -> list[str]:
 
     :param api_conn_id: connection of type ``http`` to Airflow's API server, with a login that may read connections.
     :raises ConfigurationError: when the API refuses the login.
-    :raises StoreUnavailable: when the API cannot be reached.
+    :raises ConnectionLost: when the API cannot be reached.
     """
     found = set(_of_environment())
     if api_conn_id is not None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_pop3_gateway.errors import ConfigurationError, StoreUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost
 from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variable, sites_of_airflow
 
 
@@ -96,5 +96,5 @@ def test_a_refused_login_and_a_dead_api_are_told_apart(api: int, connection: Cal
     with pytest.raises(ConfigurationError, match="airflow_api"):
         sites_of_airflow("airflow_api")
     connection("airflow_api", conn_type="http", host="127.0.0.1", port=1, login="robot")
-    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+    with pytest.raises(ConnectionLost, match="cannot be reached"):
         sites_of_airflow("airflow_api")
