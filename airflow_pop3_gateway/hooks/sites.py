@@ -101,9 +101,7 @@ def _of_api(api: Connection) -> Iterator[str]:
                         yield each["connection_id"]
                 offset, total = offset + _PAGE, page["total_entries"]
         except httpx.HTTPError as error:
-            raise StoreUnavailable(
-                f"Airflow's API at {client.base_url} cannot be reached: {error}"
-            ) from error
+            raise ConnectionLost(f"Airflow's API at {client.base_url} cannot be reached: {error}") from error
 
 
 def _answer(response: httpx.Response, api: Connection) -> Any:
