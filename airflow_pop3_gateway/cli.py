@@ -4,7 +4,7 @@ Strategy: a verb is a row of :data:`VERBS`; its work lives in a module of its ow
 so that ``--help``, Airflow's start and offline verbs stay fast. To add a verb, add a row.
 
 Invariant: this module imports neither Airflow nor a verb; a verb takes the parsed arguments and returns the exit code:
-0 done, 1 something could not be done, 2 wrong usage (argparse's own).
+0 done, 1 something could not be done, 2 wrong usage (argparse's own; of ``doctor`` also: no session).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from airflow_pop3_gateway.config import Auth, Security
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
@@ -109,6 +111,27 @@ VERBS = (
         "retrieve, classify and acknowledge here and now, whether the site is suspended or not",
         "airflow_pop3_gateway.verbs.polling:poll",
         (_CONNECTION, *_ON_A_SITE),
+    ),
+    Verb(
+        "doctor",
+        "examine the server of a mailbox: TLS, logins, whether it keeps to the protocol; nothing is deleted",
+        "airflow_pop3_gateway.verbs.doctor:run",
+        (
+            argument("connection", nargs="?", help="id of an Airflow connection of type pop3"),
+            argument("--host", help="instead of a connection: the server; the options below go with it"),
+            argument("--port", type=int, help="default: 995 for tls, 110 otherwise"),
+            argument("--security", choices=get_args(Security), help="default: tls"),
+            argument(
+                "--login",
+                help="the account; its password is read from POP3_PASSWORD in the environment, or asked for; "
+                "without an account only what anybody can see is looked at",
+            ),
+            argument("--auth", choices=get_args(Auth), help="default: auto"),
+            argument("--ca-file", metavar="FILE", help="authorities to trust instead of the system's"),
+            argument("--fingerprint", metavar="SHA256", help="trust exactly this certificate"),
+            argument("--server-hostname", metavar="NAME", help="name the certificate must carry"),
+            argument("--json", action="store_true", help="one JSON object for each address, one a line"),
+        ),
     ),
     Verb(
         "classify",

@@ -158,7 +158,12 @@ class TimedOut(Pop3Error, TimeoutError):
 
 
 class TlsFailed(Pop3Error, ConnectionError):
-    """The handshake failed or the certificate is not the one asked for."""
+    """The handshake failed or the certificate is not the one asked for.
+
+    :ivar sha256: of the certificate where it is not the one that was pinned, hexadecimal.
+    """
+
+    sha256: str = ""
 
 
 class SecurityRefused(Pop3Error, PermissionError):

@@ -72,12 +72,16 @@ Dialogue = Generator[Wish, Any, T]
 
 @dataclass(frozen=True)
 class TlsInfo:
-    """What protects a session. :ivar sha256: of the certificate, hexadecimal; :ivar not_after: RFC 3339 in UTC."""
+    """What protects a session. :ivar sha256: of the certificate, hexadecimal; :ivar not_after: RFC 3339 in UTC.
+
+    :ivar subject: as RFC 4514 writes it, like ``issuer``.
+    """
 
     version: str
     cipher: str
     sha256: str
     subject: str
+    issuer: str
     not_after: str
 
 
@@ -99,6 +103,7 @@ class Session:
         self.address = site.address
         self.state: State = "greeting"
         self.greeting = ""
+        self.mechanism = ""  # the word of the login that was taken
         self.capabilities = Capabilities()
         self.protection: Protection | None = None
 

@@ -22,6 +22,7 @@ from airflow_pop3_gateway.errors import (
     LoginDelayed,
     MailboxInUse,
     ProtocolViolation,
+    TlsFailed,
 )
 from airflow_pop3_gateway.pop3.blocking import Pop3Client
 from airflow_pop3_gateway.pop3.dialogues import Dialogue, Flow, Session
@@ -40,7 +41,7 @@ _UNIQUE_ID = re.compile(r"[!-~]{1,70}")  # RFC 1939 §7
 
 _PROFILES = (
     ("gmail", r"\bGpop\b|pop\.gmail\.com"),
-    ("microsoft-365", r"Microsoft Exchange POP3|outlook\.office365\.com"),
+    ("microsoft-365", r"Microsoft Exchange POP3 service is ready\. \[|\boutlook\.office365\.com\b"),
     ("exchange", r"Microsoft Exchange"),
     ("dovecot", r"\bDovecot\b"),
     ("courier", r"\bCourier\b|\+?Hello there\."),
@@ -49,9 +50,17 @@ _PROFILES = (
 )
 _PROFILE_ADVICE = {
     "gmail": "Gmail shows each mail to one client only: log in as recent:ADDRESS to see thirty days of mail again.",
-    "microsoft-365": "Microsoft 365 takes no password for POP3: give the connection OAuth settings (auth=xoauth2).",
+    "microsoft-365": "Microsoft 365 takes no password for POP3, only tokens (XOAUTH2, in two lines, as we say it): "
+    "give the connection a tenant_id and what OAuth needs besides.",
     "exchange": "Exchange counts sizes in its own way: treat max_message_bytes as a rough bound.",
 }
+
+
+_HEEDED = {
+    "gmail": lambda site: site.login.startswith("recent:"),
+    "microsoft-365": lambda site: site.token_source or site.access_token,
+}
+"""Where the advice for a profile has been followed already."""
 
 
 def examine(
@@ -59,7 +68,7 @@ def examine(
     connect: Callable[..., Pop3Client] = Pop3Client.connect,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> dict[str, Any]:
-    """Examine a site's server.
+    """Examine a site's server; of a site without a login, what anybody can see.
 
     :returns: ``site host port security ok error profile greeting tls capabilities mechanisms checks advice``;
         ``checks`` has rows of ``name outcome detail`` (outcome: pass, fail, note, skip), ``error`` is ``None`` or has
@@ -120,6 +129,11 @@ def _ahead(session: Session) -> Dialogue[None]:
     yield Flow()
 
 
+def _mechanism(session: Session) -> Dialogue[str]:
+    yield from ()
+    return session.mechanism
+
+
 class _Examination:
     def __init__(
         self, site: RemoteSite, connect: Callable[..., Pop3Client], now: Callable[[], datetime]
@@ -146,17 +160,34 @@ class _Examination:
     def run(self) -> dict[str, Any]:
         try:
             self._before_login()
-            ids = self._session()
-            self._stable(ids)
+            if self.site.login:
+                self._stable(self._session())
+            else:
+                self._row("login", "skip", "no login was given")
         except GatewayError as error:
             self.result["error"] = {
                 "kind": type(error).__name__,
                 "message": error.message,
                 "retriable": error.retriable,
             }
+            if isinstance(error, TlsFailed) and not self.site.fingerprint:
+                self._look_at_certificate()
         failed = any(check["outcome"] == "fail" for check in self.checks)
         self.result["ok"] = not failed and self.result["error"] is None
         return self.result
+
+    def _look_at_certificate(self) -> None:
+        """Of a server that cannot be trusted; it is left at the handshake, before anything is said to it."""
+        try:
+            self.connect(dataclasses.replace(self.site, fingerprint="0" * 64), log_in=False).close()
+        except TlsFailed as error:
+            if error.sha256:
+                self.advice.append(
+                    "Is this the server's own certificate? Ask its people for its SHA-256; only if it is the same, "
+                    f"trust exactly this one with fingerprint={error.sha256}"
+                )
+        except GatewayError:
+            pass
 
     def _row(self, name: str, outcome: Outcome, detail: str) -> None:
         self.checks.append({"name": name, "outcome": outcome, "detail": detail})
@@ -176,8 +207,9 @@ class _Examination:
             profiles = (name for name, pattern in _PROFILES if re.search(pattern, words))
             result["profile"] = next(profiles, "unknown")
             client.quit()
-        if result["profile"] in _PROFILE_ADVICE:
-            self.advice.append(_PROFILE_ADVICE[result["profile"]])
+        profile = result["profile"]
+        if profile in _PROFILE_ADVICE and not (profile in _HEEDED and _HEEDED[profile](self.site)):
+            self.advice.append(_PROFILE_ADVICE[profile])
         self._judge(
             "capa", capabilities.known, "CAPA is answered" if capabilities.known else "no CAPA", "note"
         )
@@ -188,6 +220,7 @@ class _Examination:
             return
         self._row("tls", "pass", f"{client.tls.version}, {client.tls.cipher}")
         left = _days_left(client.tls.not_after, self.now())
+        result["tls"]["days_left"] = left
         if left is not None:
             self._judge("certificate", left > CERTIFICATE_DAYS, f"good until {client.tls.not_after}", "note")
             if left <= CERTIFICATE_DAYS:
@@ -200,7 +233,7 @@ class _Examination:
         """What only the owner of the mailbox can see."""
         with self.connect(self.site) as client:
             self._keep(client.capabilities)
-            self._row("login", "pass", f"as {self.site.login}")
+            self._row("login", "pass", f"as {self.site.login}, by {client.converse(_mechanism)}")
             count, octets = client.stat()
             sizes = client.list()
             agree = (count, octets) == (len(sizes), sum(sizes.values()))
@@ -295,9 +328,13 @@ class _Examination:
         except (LoginDelayed, MailboxInUse) as error:
             self._row("uidl stable", "skip", error.message)
             return
-        kept = len(set(before.values()) & set(after.values()))
+        ids = set(before.values())
+        kept = len(ids & set(after.values()))
         self._judge(
-            "uidl stable", kept > 0, f"{kept} of {len(set(before.values()))} ids again in a second session"
+            "uidl stable",
+            kept == len(ids),
+            f"{kept} of {len(ids)} ids again in a second session",
+            "note" if kept else "fail",  # others may have deleted some meanwhile
         )
 
 

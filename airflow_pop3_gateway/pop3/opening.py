@@ -141,6 +141,7 @@ def login(session: Session) -> Dialogue[None]:
     for position, mechanism in enumerate(choice):
         try:
             yield from _log_in_by(session, mechanism)
+            session.mechanism = mechanism.word
             break
         except CommandRefused as error:
             if error.code or not _UNSUPPORTED.search(error.text) or position == len(choice) - 1:

@@ -121,7 +121,8 @@ class TlsLayer:
             found = hashlib.sha256(self._certificate()).hexdigest()
             if not hmac.compare_digest(found, self._fingerprint):
                 raise TlsFailed(
-                    f"the certificate of {self._hostname} has the fingerprint {found}, not the one pinned."
+                    f"the certificate of {self._hostname} has the fingerprint {found}, not the one pinned.",
+                    sha256=found,
                 )
         self.agreed = self._protection()  # now: OpenSSL forgets it at a fatal alert
 
@@ -155,11 +156,11 @@ class TlsLayer:
             value = self._tls.get_channel_binding(live)
             if value:
                 bindings[live] = value
-        subject = not_after = ""
+        subject = issuer = not_after = ""
         digest = "sha256"
         try:
             certificate = x509.load_der_x509_certificate(octets)
-            subject = certificate.subject.rfc4514_string()
+            subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
             not_after = certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
             algorithm = certificate.signature_hash_algorithm
             digest = "sha256" if algorithm is None or isinstance(algorithm, (MD5, SHA1)) else algorithm.name
@@ -170,7 +171,12 @@ class TlsLayer:
                 bindings["tls-server-end-point"] = hashlib.new(digest, octets).digest()
         cipher = self._tls.cipher()
         info = TlsInfo(
-            version, cipher[0] if cipher else "", hashlib.sha256(octets).hexdigest(), subject, not_after
+            version,
+            cipher[0] if cipher else "",
+            hashlib.sha256(octets).hexdigest(),
+            subject,
+            issuer,
+            not_after,
         )
         return Protection(info, bindings)
 

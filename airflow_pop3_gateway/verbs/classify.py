@@ -22,6 +22,7 @@ from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.verbs.rules import rules_of
+from airflow_pop3_gateway.verbs.terminal import printable
 
 CHUNK = 1 << 18
 """Octets of one read: a few hundred reads for the largest mails people send."""
@@ -105,5 +106,4 @@ def _show(answer: dict[str, Any]) -> None:
         )
     for defect in answer["defects"]:
         lines.append(f"  defect      {defect['code']} {defect['where']} {defect['detail']}".rstrip())
-    text = "\n".join(lines)
-    print("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text))
+    print(printable("\n".join(lines)))

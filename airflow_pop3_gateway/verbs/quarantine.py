@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.verbs.site import place, told
+from airflow_pop3_gateway.verbs.terminal import printable
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,6 +71,4 @@ def _say(arguments: argparse.Namespace, line: Mapping[str, Any], short: str) -> 
     if arguments.json:
         print(json.dumps(line))
     else:
-        print(
-            "".join(character if character.isprintable() else ascii(character)[1:-1] for character in short)
-        )
+        print(printable(short))

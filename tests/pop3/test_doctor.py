@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from datetime import datetime, timezone
 
@@ -140,16 +141,59 @@ def test_no_mail_is_retrieved_where_that_may_cost_it(examined, maildrop):
     assert "RETR" not in maildrop.heard and outcomes["retr"] == "skip"
 
 
-def test_in_gmails_recent_mode_mails_are_looked_at(examined):
+def test_in_gmails_recent_mode_mails_are_looked_at_and_nobody_is_told_to_use_it(examined):
     maildrop = Maildrop(MAIL, greeting=b"Gpop ready for requests")
     _, result = examined(maildrop, login="recent:box")
     assert "RETR" in maildrop.heard and result["profile"] == "gmail"
+    assert "recent:" not in str(result["advice"])
+
+
+def test_microsoft_365_wants_tokens_which_is_said_to_who_has_none(examined):
+    greeting = b"The Microsoft Exchange POP3 service is ready. [RwBW]"
+    assert "tenant_id" in str(examined(Maildrop(greeting=greeting))[1]["advice"])
+    _, result = examined(Maildrop(greeting=greeting), token_source=lambda refused: "token", auth="basic")
+    assert "tenant_id" not in str(result["advice"])
+
+
+def test_the_way_of_the_login_is_told(examined):
+    _, result = examined(Maildrop(MAIL))
+    assert {"name": "login", "outcome": "pass", "detail": "as box, by basic"} in result["checks"]
+
+
+def test_without_a_login_only_what_anybody_can_see_is_looked_at(examined):
+    maildrop = Maildrop(MAIL)
+    outcomes, result = examined(maildrop, login="")
+    assert maildrop.heard == ["CAPA", "QUIT"]
+    assert outcomes["login"] == "skip" and result["ok"] and "UIDL" in result["capabilities"]
+
+
+def test_ids_of_which_some_changed_are_noted_for_others_may_have_deleted_mails(examined):
+    outcomes, _ = examined(Maildrop(MAIL, MAIL, uidl=lambda login: [b"id", b"session-%d" % login]))
+    assert outcomes["uidl stable"] == "note"
+
+
+def test_a_certificate_nobody_vouches_for_is_shown_and_its_server_told_nothing(serve, server_context):
+    def script(peer):
+        peer.start_tls(server_context)
+        assert peer.hear() == b""
+
+    server = serve(script, script)
+    result = examine(server.site(security="tls"))
+    assert result["error"]["kind"] == "TlsFailed" and not result["ok"]
+    (advice,) = result["advice"]
+    assert re.search(r"fingerprint=[0-9a-f]{64}\Z", advice)
+
+
+def test_a_certificate_that_is_not_the_one_pinned_is_not_recommended(serve, server_context):
+    server = serve(lambda peer: peer.start_tls(server_context))
+    assert examine(server.site(security="tls", fingerprint="00" * 32))["advice"] == []
 
 
 @pytest.mark.parametrize(
     ("greeting", "profile"),
     [
-        (b"The Microsoft Exchange POP3 service is ready.", "microsoft-365"),
+        (b"The Microsoft Exchange POP3 service is ready. [RwBWADEAMABFAFUAUgAwADEA]", "microsoft-365"),
+        (b"The Microsoft Exchange POP3 service is ready.", "exchange"),
         (b"Dovecot (Debian) ready.", "dovecot"),
         (b"Hello there.", "courier"),
         (b"mail Cyrus POP3 3.6.1 server ready", "cyrus"),
@@ -181,4 +225,5 @@ def test_a_certificate_that_ends_soon_is_told(serve, authority, ca_file):
     site = serve(script, lambda peer: None).site(security="tls", ca_file=ca_file)
     result = examine(site, now=lambda: datetime(2040, 1, 1, tzinfo=timezone.utc))
     assert "The server's certificate ends in 10 days." in result["advice"]
+    assert result["tls"]["days_left"] == 10 and "trustme" in result["tls"]["issuer"]
     assert result["tls"]["version"].startswith("TLS") and result["error"]["kind"] == "ConnectionLost"

@@ -8,7 +8,9 @@ from typing import Any
 from airflow_pop3_gateway.errors import ConnectionLost, GatewayError
 from airflow_pop3_gateway.pop3.dialogues import Dialogue, Flow, Protection, Session, StartTls, TlsInfo
 
-PROTECTION = Protection(TlsInfo("TLSv1.3", "cipher", "00", "CN=x", ""), {"tls-server-end-point": b"digest"})
+PROTECTION = Protection(
+    TlsInfo("TLSv1.3", "cipher", "00", "CN=x", "CN=y", ""), {"tls-server-end-point": b"digest"}
+)
 
 
 def drive(session: Session, dialogue: Dialogue[Any], said: Iterator[bytes], *, probing: bool = False) -> Any:
