@@ -90,7 +90,7 @@ def record(key: str) -> str:
 
 def transfers(site: str, batch: str) -> str:
     """The lines of a classified batch; that it exists says that the batch is done."""
-    return f"transfers/{batch_day(batch)}/{segment(site)}-{batch}.jsonl"
+    return f"transfers/{batch_day(batch)}/{session(site, batch)}.jsonl"
 
 
 def transfers_of_day(day: datetime) -> str:
@@ -144,14 +144,19 @@ def sent_waiting(key: str = "") -> str:
     return "sent/waiting" + (f"/{key}" if key else "")
 
 
-def handed_on(consumer: str, site: str, batch: str) -> str:
-    """The folder of the claims to hand on what a batch has for a consumer; the last one counts."""
-    return f"handed/{segment(consumer)}/on/{segment(site)}-{batch}"
+def session(site: str, batch: str) -> str:
+    """What a batch is called where those of all sites lie together."""
+    return f"{segment(site)}-{batch}"
 
 
-def processed(consumer: str, site: str, batch: str, key: str = "") -> str:
+def handed_on(consumer: str, name: str) -> str:
+    """The folder of the claims to hand on what the batch of this :func:`session` has; the last one counts."""
+    return f"handed/{segment(consumer)}/on/{name}"
+
+
+def processed(consumer: str, name: str, key: str = "") -> str:
     """That a consumer is done with a record, or the folder of these marks of a batch."""
-    return f"handed/{segment(consumer)}/processed/{segment(site)}-{batch}" + (f"/{key}" if key else "")
+    return f"handed/{segment(consumer)}/processed/{name}" + (f"/{key}" if key else "")
 
 
 def taken(consumer: str, key: str) -> str:
@@ -159,6 +164,6 @@ def taken(consumer: str, key: str) -> str:
     return f"handed/{segment(consumer)}/taken/{key[:2]}/{key}"
 
 
-def settled(consumer: str, site: str = "", batch: str = "") -> str:
+def settled(consumer: str, name: str = "") -> str:
     """That nothing of a batch is left for a consumer, or the folder of these marks."""
-    return f"handed/{segment(consumer)}/settled" + (f"/{segment(site)}-{batch}" if batch else "")
+    return f"handed/{segment(consumer)}/settled" + (f"/{name}" if name else "")

@@ -10,14 +10,17 @@ Invariant: records and lines are never rewritten.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
+
+
+Named = tuple[str, list[dict[str, Any]]]
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
@@ -83,3 +86,16 @@ def latest_lines(store: Store, site: str, days: Iterable[datetime]) -> Iterator[
             batch = name.removeprefix(beginning).removesuffix(".jsonl")
             if layout.is_batch(batch) and name.startswith(beginning):
                 yield from reversed(list(read_lines(store, site, batch) or ()))
+
+
+def lines_since(store: Store, since: datetime, now: datetime, passed_over: Container[str]) -> Iterator[Named]:
+    """The lines of the batches of every site from a day on, oldest day first, with what each batch is called.
+
+    :param passed_over: names of batches that are not read.
+    """
+    for day in range((now.date() - since.date()).days + 1):
+        folder = layout.transfers_of_day(since + timedelta(days=day))
+        for file in store.names(folder):
+            name = file.removesuffix(".jsonl")
+            if name not in passed_over:
+                yield name, [json.loads(line) for line in store.read(f"{folder}/{file}").splitlines()]
