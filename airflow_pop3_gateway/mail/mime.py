@@ -277,12 +277,13 @@ class MimeParser:
         end = dashes.end() if dashes else at
         if end - at > LONGEST_TRAILER:
             return None
+        rest = data[end : end + 4]
+        if len(rest) < 4 and not self._final and not rest.strip(b"\r-"):
+            return -1
         line_end = _TRAILER_END.match(data, end)
-        if line_end is not None and (line_end.end() < len(data) or data[-1:] == b"\n" or self._final):
+        if line_end is not None:
             return line_end.end()
-        if len(data) - end <= 3 and data[end:].strip(b"\r-") == b"" and not (self._final and end < len(data)):
-            return len(data) if self._final else -1
-        return None
+        return end if end == len(data) else None
 
     def _undecided(self) -> int:
         """From where on the data may turn out to be a delimiter."""

@@ -313,6 +313,14 @@ def test_well_formed_mail_has_the_leaves_the_standard_library_sees(
     assert without_order_of_enclosed(told(mail, size)) == without_order_of_enclosed(told(mail))
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n", b"\r\r\n", b"\r\r\r\n", b" \t\r\r\n"])
+@pytest.mark.parametrize("rest", [b"", b"x", b"\r\nx", b"a: b\r\n\r\nx"])
+def test_a_delimiter_line_is_one_however_its_end_was_cut(line_end: bytes, rest: bytes) -> None:
+    mail = MULTIPART + b"--b" + line_end + rest
+    for size in (1, 2, 3):
+        assert told(mail, size) == told(mail)
+
+
 @settings(max_examples=300)
 @given(
     st.lists(
@@ -324,6 +332,7 @@ def test_well_formed_mail_has_the_leaves_the_standard_library_sees(
                 b"\r\n",
                 b"\n",
                 b"\r",
+                b"\r\r\n",
                 b" ",
                 b"x",
                 b":",
