@@ -41,6 +41,9 @@ from airflow_pop3_gateway.pop3.link import (
 from airflow_pop3_gateway.pop3.replies import Capabilities
 from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
 
+HAPPY_EYEBALLS = 0.25
+"""Seconds until the next address of a name is tried beside the one before it (RFC 8305 §5)."""
+
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -86,6 +89,13 @@ class _Octets(asyncio.BufferedProtocol):
         if outgoing and self.transport is not None:
             self.transport.write(bytes(outgoing))
             outgoing.clear()
+
+    def leave(self) -> None:
+        """Hand over what is to be sent, and close when it is gone."""
+        self.flush()
+        if self.transport is not None:
+            self.transport.close()
+            self.transport = None
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -214,14 +224,25 @@ class AsyncPop3Client:
         """Hold a dialogue of one's own, ``dialogue(session, *arguments)``, made as :mod:`dialogues` tells."""
         return await self._run(dialogue(self._session, *arguments))
 
-    async def quit(self) -> None:
-        """End the session: the server removes what is marked.
+    async def quit(self, deleting: Sequence[int] = ()) -> dict[int, CommandRefused]:
+        """End the session: the server removes what is marked, ``deleting`` too; the ones it refused to mark.
 
         :raises CommandRefused: it could not remove everything.
         :raises ConnectionLost, TimedOut: deletions are not certain.
         """
         try:
-            await self._run(dialogues.quit_(self._session))
+            return await self._run(dialogues.quit_(self._session, deleting))
+        finally:
+            await self.close()
+
+    async def leave(self) -> None:
+        """Say QUIT and close without waiting for the answer: for a session that marked nothing for deletion."""
+        try:
+            dialogues.leave(self._session)
+            if self._octets is not None:
+                self._octets.leave()
+        except (ConnectionLost, ProtocolViolation):
+            pass
         finally:
             await self.close()
 
@@ -287,14 +308,16 @@ class AsyncPop3Client:
         self._drop()
         site, loop = self._session.site, asyncio.get_running_loop()
         link = Link(self._session.wire)
-        opened = loop.create_connection(lambda: _Octets(link, address), address.host, address.port)
+        opened = loop.create_connection(
+            lambda: _Octets(link, address), address.host, address.port, happy_eyeballs_delay=HAPPY_EYEBALLS
+        )
         try:
             _, self._octets = await asyncio.wait_for(opened, site.connect_timeout)
         except asyncio.TimeoutError:
             raise timed_out(address, "connection", site.connect_timeout) from None
         except OSError as error:
             raise unreachable(address, error) from error
-        except UnicodeError:
+        except ValueError:
             raise ConfigurationError(f"host {address.host!r} is not a host name.", field="host") from None
         self._ends = loop.time() + site.session_timeout
 

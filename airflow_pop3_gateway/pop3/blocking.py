@@ -17,8 +17,15 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from airflow_pop3_gateway.config import Address, RemoteSite
-from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
+from airflow_pop3_gateway.errors import (
+    CommandRefused,
+    ConfigurationError,
+    ConnectionLost,
+    Pop3Error,
+    ProtocolViolation,
+)
 from airflow_pop3_gateway.pop3 import dialogues, opening
+from airflow_pop3_gateway.pop3.dial import dial
 from airflow_pop3_gateway.pop3.dialogues import (
     AccessToken,
     Connect,
@@ -158,14 +165,25 @@ class Pop3Client:
         """Hold a dialogue of one's own, ``dialogue(session, *arguments)``, made as :mod:`dialogues` tells."""
         return self._run(dialogue(self._session, *arguments))
 
-    def quit(self) -> None:
-        """End the session: the server removes what is marked.
+    def quit(self, deleting: Sequence[int] = ()) -> dict[int, CommandRefused]:
+        """End the session: the server removes what is marked, ``deleting`` too; the ones it refused to mark.
 
         :raises CommandRefused: it could not remove everything.
         :raises ConnectionLost, TimedOut: deletions are not certain.
         """
         try:
-            self._run(dialogues.quit_(self._session))
+            return self._run(dialogues.quit_(self._session, deleting))
+        finally:
+            self.close()
+
+    def leave(self) -> None:
+        """Say QUIT and close without waiting for the answer: for a session that marked nothing for deletion."""
+        try:
+            dialogues.leave(self._session)
+            if self._socket is not None:
+                self._send(self._socket, self._link.outgoing())
+        except (ConnectionLost, ProtocolViolation):
+            pass
         finally:
             self.close()
 
@@ -224,12 +242,12 @@ class Pop3Client:
         self._drop()
         site = self._session.site
         try:
-            connected = socket.create_connection((address.host, address.port), site.connect_timeout)
+            connected = dial(address, site.connect_timeout)
         except TimeoutError:
             raise timed_out(address, "connection", site.connect_timeout) from None
         except OSError as error:
             raise unreachable(address, error) from error
-        except UnicodeError:
+        except ValueError:
             raise ConfigurationError(f"host {address.host!r} is not a host name.", field="host") from None
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -557,6 +557,56 @@ def test_a_name_that_does_not_exist_is_a_lost_connection(serve, connect):
         connect(serve().site(address=Address("pop.invalid", 110)))
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+def test_a_name_that_cannot_be_one_is_a_configuration_error(serve, connect, host):
+    with pytest.raises(ConfigurationError, match="not a host name"):
+        connect(serve().site(address=Address(host, 995)))
+
+
+def test_looking_up_a_name_counts_as_connecting(serve, connect, monkeypatch):
+    """A name server that is silent has no longer than a mail server that is."""
+    patience = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *name, **options: patience.wait(20))
+    try:
+        with pytest.raises(TimedOut, match="no connection within"):
+            connect(serve().site(address=Address("pop.example", 995), connect_timeout=0.05))
+    finally:
+        patience.set()
+
+
+@pytest.fixture
+def deaf():
+    """An address where connections are neither taken nor refused: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+        for one in waiting:
+            one.close()
+
+
+def names(*places):
+    """A name with these addresses, in this order."""
+    return lambda *name, **options: [
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for place in places
+    ]
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(serve, connect, monkeypatch, deaf):
+    server = serve(lambda peer: peer.log_in())
+    site = server.site(address=Address("pop.example", 995), connect_timeout=1.0)
+    monkeypatch.setattr(socket, "getaddrinfo", names(deaf, ("127.0.0.1", server.port)))
+    connect(site)
+
+
+def test_no_address_that_answers_is_the_same_deadline_for_all(serve, connect, monkeypatch, deaf):
+    monkeypatch.setattr(socket, "getaddrinfo", names(deaf, deaf, deaf))
+    with pytest.raises(TimedOut):
+        connect(serve().site(address=Address("pop.example", 995), connect_timeout=0.1))
+
+
 def test_a_greeting_that_refuses_for_good_is_not_tried_again(serve, connect):
     with pytest.raises(ServerBroken):
         connect(serve(lambda peer: peer.say(b"-ERR [SYS/PERM] go away\r\n")).site(retry_count_max=3))
