@@ -174,7 +174,9 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "host_name": _field(
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."
     ),
-    "connect_timeout": _field("Connect timeout", "number", "Seconds.", default=30.0, minimum=0.001),
+    "connect_timeout": _field(
+        "Connect timeout", "number", "Seconds, looking up the name included.", default=30.0, minimum=0.001
+    ),
     "handshake_timeout": _field("TLS handshake timeout", "number", "Seconds.", default=30.0, minimum=0.001),
     "reply_timeout": _field(
         "Reply timeout", "number", "Seconds without an octet.", default=120.0, minimum=0.001
