@@ -28,6 +28,8 @@ TransferType = Literal["XFER", "MSG", "EERP"]
 RecordState = Literal["ENDED", "CANCELED"]
 LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
 ReceiptState = Literal["PENDING", "SENT", "REFUSED"]
+Outcome = Literal["processed", "warning", "displayed", "dispatched", "failed", "deleted", "unsupported", "none"]
+"""What a receipt says became of a mail; ``unsupported`` is no answer of ours to give, ``none`` that none is given."""
 LeafOutcome = Literal["file", "user_message", "report", "alternative", "ignored", "within_recover", "refused"]
 
 J = TypeVar("J", bound="Jsonable")

@@ -1,10 +1,10 @@
-"""Message disposition notifications (RFC 8098): read those that come in, build those we owe, say when none may go.
+"""Message disposition notifications (RFC 8098): read those that come in, build those we owe.
 
 Strategy: reading forgives the dirt real agents send; building is strict and deterministic: times and identifiers are
 arguments, the same arguments give the same octets.
 
-Invariant: reading never raises; what is built is 7-bit ASCII with CRLF and lines below 998 octets, whatever the
-original mail contained; an MDN is never asked for by what could be a loop (:func:`deny_reason`).
+Invariant: reading never raises; what is built has CRLF and lines below 998 octets whatever the original mail contained,
+and is 7-bit ASCII unless an address of ours or of those who asked is not (RFC 6533).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
@@ -27,28 +27,31 @@ from airflow_pop3_gateway.acks.fields import (
     value_of,
 )
 from airflow_pop3_gateway.mail.headers import Head, message_id_of
-from airflow_pop3_gateway.mail.words import addresses_of, printable
-from airflow_pop3_gateway.records import Report, ReportedRecipient
+from airflow_pop3_gateway.mail.words import printable
+from airflow_pop3_gateway.records import Outcome, Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/disposition-notification", "message/global-disposition-notification")
-DispositionType = Literal["displayed", "dispatched", "processed", "deleted", "denied", "failed"]
-
-NEEDS_A_PERSON = frozenset({"no-return-path", "return-path-differs", "several-addresses", "unknown-options"})
-"""Reasons of :func:`deny_reason` that a person's consent overrides (RFC 8098 §2.1); the others mean never."""
 
 _DISPOSITION = re.compile(r"(?:.*;)?\s*([a-z]+)\s*(?:/(.*))?\Z", re.DOTALL)
 _POSITIVE = ("displayed", "processed", "dispatched")
 _NEGATIVE = ("failed", "deleted")
 _RETURNED_OCTETS = 1 << 16
 _LONGEST = 500  # characters of one value of the original that we repeat in a line of ours
-_WORDS = {
-    ("processed", ""): "was received and processed",
-    ("processed", "warning"): "was received and processed, with a warning",
-    ("processed", "error"): "was received, but could not be processed",
-    ("displayed", ""): "was displayed to a person; this is no guarantee that it was read or understood",
-    ("failed", ""): "was received, but could not be processed",
-    ("deleted", ""): "was deleted without being processed",
+_DISPOSITIONS: Mapping[Outcome, tuple[str, str, str]] = {
+    "processed": ("processed", "", "was received and processed"),
+    "warning": ("processed", "warning", "was received and processed, with a warning"),
+    "displayed": (
+        "displayed",
+        "",
+        "was displayed to a person; this is no guarantee that it was read or understood",
+    ),
+    "dispatched": ("dispatched", "", "was received and passed on"),
+    "failed": ("processed", "error", "was received, but could not be processed"),
+    "deleted": ("deleted", "", "was deleted without being processed"),
+    "unsupported": ("failed", "failure", "was received, but asks for a receipt that cannot be given"),
 }
+"""Outcome → disposition type, modifier, and the words for people. ``failed`` as a type is kept for receipts that cannot
+be made (RFC 8098 §2.2, RFC 3335 §5.3.1); a mail that could not be processed is ``processed/error``."""
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -88,117 +91,125 @@ def _verdict(kind: str, modifiers: str) -> Literal["positive", "negative", "unde
     return "positive" if kind in _POSITIVE else "undefined"
 
 
-# -- who asks, and who gets none --------------------------------------------------------------------------------
-
-
-def requested(head: Head) -> tuple[str, ...]:
-    """The addresses that ask for an MDN (RFC 8098 §2.1; Gateway: *ack_to*), each once, in order."""
-    found = head.addresses("disposition-notification-to")
-    return tuple({address.lower(): address for address in reversed(found)}.values())[::-1]
-
-
-def deny_reason(head: Head, own_addresses: Sequence[str] = ()) -> str | None:
-    """Why no MDN may be sent automatically for this mail, or ``None`` (RFC 8098 §2.1, RFC 3834).
-
-    Where the server kept no Return-Path, the author's address stands for it: a maildrop that was filled by hand or
-    by a local program has none, and an MDN to the author cannot be made to hit a third party.
-
-    :param own_addresses: ours; a receipt to ourselves is the beginning of a loop.
-    :returns: a code of ``docs/reference/reasons.md``; those in :data:`NEEDS_A_PERSON` a person may override.
-    """
-    ack_to = [address.lower() for address in requested(head)]
-    if head.content_type.value in ("multipart/report", *CONTENT_TYPES):
-        return "is-a-report"
-    if head.auto_submitted:
-        return "auto-submitted"
-    if head.is_list:
-        return "list-mail"
-    if not ack_to or any("@" not in address for address in ack_to):
-        return "no-address"
-    if any(own.lower() in ack_to for own in own_addresses):
-        return "own-address"
-    return_path = head.get("return-path")
-    if return_path is not None and not addresses_of(return_path):
-        return "null-return-path"
-    if len(ack_to) > 1:
-        return "several-addresses"
-    options = head.text("disposition-notification-options").lower()
-    if re.search(r"=\s*required", options):
-        return "unknown-options"
-    if return_path is None:
-        return None if head.from_.lower() == ack_to[0] else "no-return-path"
-    return None if addresses_of(return_path)[0].lower() == ack_to[0] else "return-path-differs"
-
-
 # -- building ---------------------------------------------------------------------------------------------------
+
+
+def unsigned(report: bytes) -> bytes:
+    """Leaves the report as it is."""
+    return report
 
 
 def build(
     original: Head,
     *,
     from_: str,
-    to: str,
+    to: Sequence[str],
     final_recipient: str,
     message_id: str,
     date: datetime,
     reporting_ua: str,
-    disposition: DispositionType = "processed",
-    modifier: Literal["", "error", "warning"] = "",
+    outcome: Outcome = "processed",
     explanation: str = "",
     by_a_person: bool = False,
+    fields: Sequence[tuple[str, str]] = (),
+    sign: Callable[[bytes], bytes] = unsigned,
 ) -> bytes:
-    """A complete MDN for one notification address.
+    """A complete MDN.
 
     :param original: header of the mail that asked.
-    :param to: the notification address; :param final_recipient: the address the mail was received for.
+    :param to: the notification addresses; :param final_recipient: the address the mail was received for.
     :param message_id: of the MDN, ``<…>``; :param date: of the MDN, with a time zone.
     :param reporting_ua: ``host; product`` (RFC 8098 §3.2.1).
-    :param modifier: with ``explanation`` as the text of an Error or Warning field.
+    :param explanation: for the part for people, and the Error, Warning or Failure field where the outcome has one.
     :param by_a_person: the disposition mode: a person decided (``ack_by_user``), or the gateway by itself.
-    :returns: the message with CRLF, to be sent with a null reverse-path.
+    :param fields: further fields of the notification, as Received-Content-MIC (RFC 3335 §5).
+    :param sign: given the multipart/report as a MIME entity with CRLF, returns the entity that is sent in its place.
+    :returns: the message with CRLF, to be sent with a null reverse-path; 8-bit only where an address is (RFC 6533).
     """
-    mode = "manual-action/MDN-sent-manually" if by_a_person else "automatic-action/MDN-sent-automatically"
-    boundary = f"=_mdn_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
-    original_id = original.message_id
-    if not original_id.isascii() or len(original_id) > _LONGEST:
-        original_id = ""  # what cannot stand in a line of ours cannot be answered by name
-    words = _WORDS.get((disposition, modifier), f"has the disposition: {disposition}")
-    text = [f"Your message to {_address(final_recipient)} {words}.", ""]
-    text += [f"Subject: {original.subject[:_LONGEST]}", f"Date: {original.text('date')}"]
-    text += [f"Message-ID: {original_id}"] if original_id else []
-    text += ["", *map(printable, explanation.splitlines())] if explanation else []
+    entity = sign(
+        _report(
+            original,
+            (from_, *to),
+            final_recipient,
+            f"=_mdn_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}",
+            reporting_ua,
+            outcome,
+            explanation,
+            by_a_person,
+            fields,
+        )
+    )
+    original_id = _original_id(original)
     lines = [
         f"From: {_address(from_)}",
-        f"To: {_address(to)}",
+        "To: " + ",\r\n ".join(map(_address, to)),
         _folded("Subject", f"Receipt: {original.subject}" if original.subject else "Receipt"),
         f"Date: {format_datetime(date)}",
         f"Message-ID: {message_id}",
         *([f"In-Reply-To: {original_id}", f"References: {original_id}"] if original_id else []),
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + entity
+
+
+def _report(
+    original: Head,
+    correspondents: Sequence[str],
+    final_recipient: str,
+    boundary: str,
+    reporting_ua: str,
+    outcome: Outcome,
+    explanation: str,
+    by_a_person: bool,
+    further: Sequence[tuple[str, str]],
+) -> bytes:
+    """The multipart/report as a MIME entity; 7-bit unless an address cannot be written so."""
+    mode = "manual-action/MDN-sent-manually" if by_a_person else "automatic-action/MDN-sent-automatically"
+    disposition, modifier, words = _DISPOSITIONS[outcome]
+    international = not "".join((*correspondents, final_recipient)).isascii()
+    eight_bit = ["Content-Transfer-Encoding: 8bit"] if international else []
+    original_id = _original_id(original)
+    text = [f"Your message to {_address(final_recipient)} {words}.", ""]
+    text += [f"Subject: {original.subject[:_LONGEST]}", f"Date: {original.text('date')}"]
+    text += [f"Message-ID: {original_id}"] if original_id else []
+    text += ["", *map(printable, explanation.splitlines())] if explanation else []
+    kind = "utf-8" if international and not final_recipient.isascii() else "rfc822"
+    lines = [
         "Content-Type: multipart/report; report-type=disposition-notification;",
         f' boundary="{boundary}"',
+        *eight_bit,
         "",
         f"--{boundary}",
         *_text_part(text),
         f"--{boundary}",
-        "Content-Type: message/disposition-notification",
+        f"Content-Type: {CONTENT_TYPES[international]}",
+        *eight_bit,
         "",
         f"Reporting-UA: {_ascii(reporting_ua)}",
-        *_original_recipient(original),
-        f"Final-Recipient: rfc822; {_address(final_recipient)}",
+        *_original_recipient(original, international),
+        f"Final-Recipient: {kind}; {_address(final_recipient)}",
         *([f"Original-Message-ID: {original_id}"] if original_id else []),
         f"Disposition: {mode}; {disposition}{'/' + modifier if modifier else ''}",
         *([_folded(modifier.capitalize(), explanation)] if modifier and explanation else []),
+        *(_folded(name, value) for name, value in further),
         "",
         f"--{boundary}",
-        "Content-Type: text/rfc822-headers",
+        f"Content-Type: {'message/global-headers' if international else 'text/rfc822-headers'}",
+        *eight_bit,
         "",
-        *_returned(original),
+        *_returned(original, international),
         f"--{boundary}--",
         "",
     ]
-    return "\r\n".join(lines).encode("ascii")
+    return "\r\n".join(lines).encode("utf-8" if international else "ascii")
+
+
+def _original_id(original: Head) -> str:
+    """The Message-ID we answer, ``""`` where it cannot stand in a line of ours."""
+    ident = original.message_id
+    return ident if ident.isascii() and len(ident) <= _LONGEST else ""
 
 
 def _ascii(text: str) -> str:
@@ -206,8 +217,9 @@ def _ascii(text: str) -> str:
 
 
 def _address(address: str) -> str:
-    """An address as it may stand in a header; one that needs SMTPUTF8 keeps its shape, unreadable but harmless."""
-    return _ascii("".join(address.split()))
+    """An address as it may stand in a header."""
+    bare = "".join(address.split())[:_LONGEST]
+    return bare if bare.isprintable() else _ascii(bare)
 
 
 def _folded(name: str, text: str) -> str:
@@ -226,21 +238,27 @@ def _text_part(lines: Sequence[str]) -> list[str]:
     return [*header, *quoted.split("\r\n")]
 
 
-def _original_recipient(original: Head) -> list[str]:
+def _original_recipient(original: Head, international: bool) -> list[str]:
     given = original.text("original-recipient")
-    return [f"Original-Recipient: {_ascii(given)}"] if given and len(given) <= _LONGEST else []
+    if not given or len(given) > _LONGEST:
+        return []
+    return [f"Original-Recipient: {given if international and given.isprintable() else _ascii(given)}"]
 
 
-def _returned(original: Head) -> list[str]:
-    """The original header block, made 7-bit; lines that no SMTP server takes are left out."""
+def _returned(original: Head, international: bool) -> list[str]:
+    """The original header block; lines that no SMTP server takes are left out."""
     lines: list[str] = []
     octets = 0
     for name, value in original.fields:
-        field = (name.title() + b": " + value.rstrip()).decode("latin-1").encode("ascii", "replace").decode()
+        raw = name.title() + b": " + value.rstrip()
+        if international:
+            field = raw.decode("utf-8", "replace")
+        else:
+            field = raw.decode("latin-1").encode("ascii", "replace").decode()
         folded = [line.replace("\r", " ") for line in re.split(r"\r?\n", field) if line.strip()]
-        octets += len(field)
+        octets += len(raw)
         if octets > _RETURNED_OCTETS:
             break
-        if all(len(line) < 998 and "\0" not in line for line in folded):
+        if all(len(line.encode()) < 998 and "\0" not in line for line in folded):
             lines += folded
     return lines or ["X-Original-Header: none"]

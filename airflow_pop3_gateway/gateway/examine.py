@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_pop3_gateway.acks import mdn, parse_report
+from airflow_pop3_gateway.acks import asking, parse_report
 from airflow_pop3_gateway.errors import MailRefused
 from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
 from airflow_pop3_gateway.mail.extract import Policy, understand
@@ -74,7 +74,7 @@ def examine(
             for leaf in understanding.attachments
         ],
         "report": report.to_json() if report else None,
-        "ack_to": list(mdn.requested(head)),
+        "ack_to": list(asking.requested(head)),
         "defects": [defect.to_json() for defect in understanding.defects],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],
         "octets": understanding.octets,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 
-from airflow_pop3_gateway.acks import mdn
+from airflow_pop3_gateway.acks import asking, mdn
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import (
@@ -37,14 +37,14 @@ def answer(
     A duplicate was answered with the first; anything else that was not taken needs a person, for an automatic
     positive receipt would be a lie and an automatic negative one a guess.
     """
-    ack_to = mdn.requested(head)
+    ack_to = asking.requested(head)
     if not ack_to:
         return None
-    denied = mdn.deny_reason(head, [own] if (own := _own_address(site, head)) else [])
+    denied = asking.deny_reason(head, [own] if (own := _own_address(site, head)) else [])
     if site.acknowledgment_option == "not_to_ack":
         return AcknowledgmentRequest(ack_to, "deny", "not_to_ack")
     if denied is not None:
-        return AcknowledgmentRequest(ack_to, "wait" if denied in mdn.NEEDS_A_PERSON else "deny", denied)
+        return AcknowledgmentRequest(ack_to, "wait" if denied in asking.NEEDS_A_PERSON else "deny", denied)
     if rejected is not None:
         return AcknowledgmentRequest(
             ack_to, "deny" if rejected.duplicate_of else "wait", rejected.reason.code
@@ -73,7 +73,7 @@ def _receipt(site: RemoteSite, record: TransferRecord, head: Head, address: str,
     message = mdn.build(
         head,
         from_=own,
-        to=address,
+        to=[address],
         final_recipient=own,
         message_id=message_id,
         date=layout.moment(record.created_at),

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from fuzz.mail import clean
 
-from airflow_pop3_gateway.acks import mdn, parse_report
+from airflow_pop3_gateway.acks import asking, mdn, parse_report
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail.extract import Captured
 from airflow_pop3_gateway.mail.headers import Head
@@ -47,22 +47,25 @@ def answer(data: bytes) -> None:
         head = Head.from_bytes(data)
     except LimitExceeded:
         return
-    asking = mdn.requested(head)
-    reason = mdn.deny_reason(head, ["us@customer.example"])
-    assert asking or reason, "nobody asked"
-    for to in asking[:1] or ("partner@supplier.example",):
+    asks = asking.requested(head)
+    reason = asking.deny_reason(head, ["us@customer.example"])
+    assert asks or reason, "nobody asked"
+    assert all(option.attribute for option in asking.options(head))
+    for to in asks[:1] or ("partner@supplier.example",):
         built = mdn.build(
             head,
             from_="us@customer.example",
-            to=to,
+            to=[to],
             final_recipient=head.to[0] if head.to else "us@customer.example",
             message_id="<1@customer.example>",
             date=NOW,
             reporting_ua="customer.example; gateway",
-            modifier="error",
+            outcome="failed",
             explanation=head.subject,
         )
-        assert built.isascii() and built.endswith(b"\r\n")
+        international = not (to + (head.to[0] if head.to else "")).isascii()
+        assert built.isascii() or international
+        assert built.endswith(b"\r\n")
         assert built.count(b"\n") == built.count(b"\r") == built.count(b"\r\n")
         assert max(map(len, built.split(b"\r\n"))) <= 998
         message = email.message_from_bytes(built, policy=email.policy.compat32)

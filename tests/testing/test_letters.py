@@ -9,7 +9,7 @@ from email.parser import BytesHeaderParser
 
 import pytest
 
-from airflow_pop3_gateway.acks.mdn import deny_reason, requested
+from airflow_pop3_gateway.acks.asking import deny_reason, requested
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.testing import letters
 
