@@ -77,13 +77,22 @@ class Limits:
     depth: int = 50
     """Nesting of multiparts and enclosed mails; people forward mails some ten levels deep."""
     parts: int = 10_000
-    """MIME leaves of one mail; a multipart/digest of a mailing list has some hundreds."""
+    """Parts of one mail, multiparts included; a multipart/digest of a mailing list has some hundreds."""
     name_bytes: int = 200
     """Octets of a safe file name: below the 255 of file systems, with room for a counter."""
     report_bytes: int = 1 << 20
     """Octets kept of one machine-readable part of a report (RFC 3464, RFC 8098)."""
     unpack_bytes: int = 16 << 20
     """Octets of one mail that are kept in memory to look for files in winmail.dat and uuencoded in texts."""
+    zip_ratio: int = 200
+    """Octets that come out of an attached zip for each of its own. Tables and logs of machines stay below 100; the
+    method allows 1,032."""
+    zip_members: int = 1_000
+    """Members of all zips of one mail, folders included."""
+    zip_depth: int = 3
+    """Zips in zips, the attached one included: people zip a folder that has zips in it."""
+    zip_bytes: int = 1 << 30
+    """Octets that come out of all zips of one mail; zips in zips count again."""
     message_bytes: int = 4 << 30
     """Octets of one mail while it is understood."""
 
@@ -100,11 +109,13 @@ class Application:
     :ivar extract_file: ``True`` extract, ``False`` keep the whole mail undecoded, ``None`` as the site says.
     :ivar multiple_attachments: ``recover`` (the Gateway's way) or ``extract`` (one file each); ``None`` as the
         site says.
+    :ivar unzip: whether the members of attached zips are taken out as well; ``None`` as the site says.
     """
 
     name: str = "MAIL"
     extract_file: bool | None = None
     multiple_attachments: MultipleAttachments | None = None
+    unzip: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name in (".", "..") or not self.name.isprintable():
@@ -217,6 +228,7 @@ class RemoteSite:
     application: str = "MAIL"
     extract_file: bool = True
     multiple_attachments: MultipleAttachments = "recover"
+    unzip: bool = False
     user_message_limit: int = 254
     subject_delimiter: str = "//XFB"
     error_mail_disposal: ErrorMailDisposal = "recover"

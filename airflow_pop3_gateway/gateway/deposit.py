@@ -184,6 +184,7 @@ class _Mail:
             extract_file=extract,
             multiple_attachments=application.multiple_attachments or site.multiple_attachments,
             user_message_limit=site.user_message_limit,
+            unzip=site.unzip if application.unzip is None else application.unzip,
             limits=site.limits,
         )
 

@@ -17,6 +17,7 @@ from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
 from airflow_pop3_gateway.mail.unpack import Kept
+from airflow_pop3_gateway.mail.zips import Zip
 from airflow_pop3_gateway.records import Leaf, LeafOutcome, StoredFile
 
 OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
@@ -37,7 +38,7 @@ class Account:
     """One part, open or ended.
 
     :ivar number: its place among the parts as they began; :ivar file, text, capture: who takes the decoded octets;
-        :ivar kept: keeps them besides, for there may be files within; :ivar key: of the published file.
+        :ivar kept, zip: keep them besides, for there are files within; :ivar key: of the published file.
     """
 
     def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
@@ -48,6 +49,7 @@ class Account:
         self.text: MessageText | None = None
         self.capture: bytearray | None = None
         self.kept: Kept | None = None
+        self.zip: Zip | None = None
         self.key: str | None = None
         self.number = self.octets = self.size = 0
         self.sniffed: str | None = None
@@ -69,6 +71,8 @@ class Account:
         self._digest.update(decoded)
         if self.kept is not None:
             self.kept.feed(decoded)
+        if self.zip is not None:
+            self.zip.feed(decoded)
         if self.file is not None:
             self.file.write(decoded)
         elif self.text is not None:

@@ -5,7 +5,8 @@ Strategy: the parser tells of parts while the octets stream by; what a part is f
 it arrives but published when the verdict stands; where several files are allowed, each is published as it ends.
 
 Invariant: memory does not grow with the mail: a piece, one header block, the start of a message text, the parts of a
-report up to ``Limits.report_bytes``, and parts that may have files in them up to ``Limits.unpack_bytes``. A content
+report up to ``Limits.report_bytes``, and parts that may have files in them up to ``Limits.unpack_bytes``; zips that are
+to be unpacked lie in a temporary file. A content
 error is a result, never an exception; when the chunks or a file fail, what is open is discarded and the exception
 goes on. At most five files are open at a time: an attachment, two message texts too long for memory, what was signed
 and its signature.
@@ -31,6 +32,7 @@ from airflow_pop3_gateway.mail.mime import FIRST_HEAD, MimeParser
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
 from airflow_pop3_gateway.mail.unpack import Kept, looks_like_tnef
+from airflow_pop3_gateway.mail.zips import Zips, looks_like_zip
 from airflow_pop3_gateway.records import Defect, Leaf, Reason, StoredFile, TransferType
 
 __all__ = ["Captured", "FileSink", "OpenFile", "Policy", "Understanding", "understand"]
@@ -47,13 +49,14 @@ class Policy:
     """What the chosen Application wants.
 
     :ivar application: its name, FILE_NAME of messages; :ivar extract_file: ``False`` keeps the whole mail undecoded;
-        :ivar user_message_limit: characters of text that stay in the record.
+        :ivar user_message_limit: characters of text that stay in the record; :ivar unzip: take out what is in zips.
     """
 
     application: str = "MAIL"
     extract_file: bool = True
     multiple_attachments: Literal["recover", "extract"] = "recover"
     user_message_limit: int = 254
+    unzip: bool = False
     limits: Limits = Limits()
 
 
@@ -138,6 +141,7 @@ class _Extraction:
         self.policy = policy = self._choose(head)
         self.files = Files(self._open_file, policy.limits.name_bytes)
         self.evidence = Evidence(self.files)
+        self.zips = Zips(policy.limits)
         self.head = head
         self.shape.from_system = head.from_system
         self.shape.several = policy.multiple_attachments == "extract"
@@ -221,6 +225,8 @@ class _Extraction:
         account.file = self.files.open(name, name, part.content_type, part.path)
         if looks_like_tnef(part):
             account.kept = Kept(part, text=False)
+        elif self.policy.unzip and looks_like_zip(part):
+            account.zip = self.zips.begin()
 
     def _start_text(self, account: Account) -> None:
         part, before = account.part, self._text
@@ -302,6 +308,7 @@ class _Extraction:
         """Forget every file that is still open."""
         if self.head is not None:
             self.files.discard()
+            self.zips.close()
 
     # -- the verdict --------------------------------------------------------------------------------------------
 
@@ -311,7 +318,10 @@ class _Extraction:
         self.accounts.sort(key=lambda account: account.number)
         if self.whole and exceeded is None:
             return self._whole(head, octets)
-        rule = classify.LIMIT if exceeded else classify.rule_of(self.shape)
+        rule = classify.rule_of(self.shape)
+        if exceeded is None and rule.type == "XFER" and not rule.reason:
+            exceeded = self._look_into_zips()
+        rule = classify.LIMIT if exceeded else rule
         reason = Reason(exceeded.limit, exceeded.message) if exceeded else None
         if rule.reason:
             reason = Reason(rule.reason, f"{self.shape.content_type}: rule {rule.id}")
@@ -372,19 +382,40 @@ class _Extraction:
             if account.outcome == "file" and account.key is None:
                 account.outcome = "ignored"
 
+    def _look_into_zips(self) -> LimitExceeded | None:
+        """Before anything is published. :returns: the bound that was passed."""
+        for account in self.accounts:
+            if account.zip is not None:
+                try:
+                    defect = account.zip.look()
+                except LimitExceeded as exceeded:
+                    return exceeded
+                if defect:
+                    self.defect(Defect(defect, account.part.path))
+        return None
+
     def _unpack(self) -> Iterator[StoredFile]:
         """Publish the files within parts."""
         for account in self.accounts:
-            part, kept = account.part, account.kept
-            if kept is None or (account.role == "file" and account.key is None):
+            if account.role == "file" and account.key is None:
                 continue
-            found, defect = kept.files()
-            if defect:
-                self.defect(Defect(defect, part.path))
-            for name, octets in found:
+            part = account.part
+            found: Iterable[tuple[str, Iterable[bytes | memoryview]]] = ()
+            if account.zip is not None:
+                found = account.zip.files()
+            elif account.kept is not None:
+                kept, defect = account.kept.files()
+                found = ((name, [octets]) for name, octets in kept)
+                if defect:
+                    self.defect(Defect(defect, part.path))
+            for name, pieces in found:
                 file = self.files.open(name, name, "application/octet-stream", part.path)
-                file.write(bytes(octets))
-                yield file.stored(file.commit(), len(octets), hashlib.sha256(octets).hexdigest())
+                size, digest = 0, hashlib.sha256()
+                for piece in pieces:
+                    file.write(bytes(piece))
+                    digest.update(piece)
+                    size += len(piece)
+                yield file.stored(file.commit(), size, digest.hexdigest())
 
     def _message(self, rule: Rule) -> tuple[str | None, StoredFile | None]:
         account = self._text

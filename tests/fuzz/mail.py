@@ -18,6 +18,7 @@ from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
 from airflow_pop3_gateway.mail.mime import MimeParser
 from airflow_pop3_gateway.mail.names import Names, contradicts, safe_name, sniff
 from airflow_pop3_gateway.mail.parts import Part
+from airflow_pop3_gateway.mail.zips import Zips
 from airflow_pop3_gateway.records import Defect
 
 RULE_IDS = {"whole-mail", "limit", *(rule.id for rule in RULES)}
@@ -181,7 +182,7 @@ class _File:
 
 def understand_letter(data: bytes) -> None:
     """The whole: one rule, every octet accounted for at most once, nothing left open, the same at every cut."""
-    for policy in (Policy(), Policy(multiple_attachments="extract")):
+    for policy in (Policy(), Policy(multiple_attachments="extract", unzip=True)):
         first, published = _understood([data], policy)
         with mock.patch.object(extract, "_GATHERED", 1):
             second, again = _understood(cut(data, 61), policy)
@@ -212,9 +213,10 @@ def _understood(pieces: Iterable[bytes], policy: Policy) -> tuple[_Facts, dict[s
     understanding = understand(pieces, lambda head: policy, desk)
     assert understanding.rule in RULE_IDS
     assert not desk.open, "a file was left open"
-    assert (understanding.rejected is None) or not (desk.published or understanding.files), (
-        "published in vain"
-    )
+    if understanding.rejected is not None:
+        assert not (understanding.files or understanding.unpacked or understanding.evidence)
+        # Of several files each is published as it ends; whoever stores them takes back what was in vain.
+        assert not desk.published or policy.multiple_attachments == "extract", "published in vain"
     for stored in (*understanding.files, *understanding.unpacked, *understanding.evidence):
         assert len(desk.published[stored.path]) == stored.size
     outer = (leaf for leaf in understanding.leaves if leaf.why != "within-enclosed-mail")
@@ -235,6 +237,26 @@ def read_winmail(data: bytes) -> None:
         assert len(tnef.attachments(data)) >= len(files)
     except ValueError:
         assert not files
+
+
+def read_zip(data: bytes) -> None:
+    """A zip: what comes out is whole and within the bounds, or a bound is named."""
+    limits = Limits(zip_ratio=50, zip_members=20, zip_depth=2, zip_bytes=1 << 20)
+    room = Zips(limits)
+    one = room.begin()
+    for piece in cut(data, 61):
+        one.feed(piece)
+    try:
+        defect = one.look()
+        files = [(name, b"".join(pieces)) for name, pieces in one.files()]
+    except LimitExceeded as error:
+        assert error.limit.startswith("zip_")
+        return
+    finally:
+        room.close()
+    assert defect in ("", "zip-broken", "zip-partly") and not (files and defect == "zip-broken")
+    assert len(files) <= limits.zip_members
+    assert sum(len(octets) for _, octets in files) <= limits.zip_ratio * len(data)
 
 
 def read_uuencoded(data: bytes) -> None:

@@ -7,7 +7,9 @@ checkout (``../shared/corpora``) where they are; without them a run is only less
 from __future__ import annotations
 
 import binascii
+import io
 import struct
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +120,7 @@ SERVER = (
     b"1 abc\r\n",
     b"+ cj1hLHM9YWFhYSxpPTE=\r\n",
 )
+ZIP = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\7\x08", b"\1\0", b"\x08\0", b".zip", b"/")
 PLAIN_SESSION = (
     b"+OK ready\r\n+OK\r\nUSER\r\nUIDL\r\nTOP\r\n.\r\n+OK\r\n+OK\r\n+OK\r\nUIDL\r\nTOP\r\nLANG\r\n.\r\n"
     b"+OK 3 300\r\n+OK\r\n1 100\r\n2 100\r\n3 100\r\n.\r\n+OK\r\n1 a\r\n2 b\r\n3 c\r\n.\r\n"
@@ -214,6 +217,23 @@ def winmails() -> Iterator[bytes]:
     yield start
     yield start + file
     yield start + file + file + attribute(0x69005, properties)
+
+
+def zips() -> Iterator[bytes]:
+    """Zips: stored, deflated, in each other, without members."""
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        inner = _zipped({"a/b.txt": b"text " * 20, "c": b""}, method)
+        yield inner
+        yield _zipped({"inner.zip": inner, "x": b"x"}, method)
+    yield _zipped({}, zipfile.ZIP_STORED)
+
+
+def _zipped(files: dict[str, bytes], method: int) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data, method)
+    return out.getvalue()
 
 
 def uuencoded() -> Iterator[bytes]:

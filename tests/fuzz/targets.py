@@ -36,6 +36,7 @@ TARGETS = {
         Target("reports", acks.read_reports, seeds.reports, seeds.REPORT),
         Target("answer", acks.answer, seeds.heads, seeds.FIELDS + seeds.REPORT),
         Target("winmail", mail.read_winmail, seeds.winmails),
+        Target("zip", mail.read_zip, seeds.zips, seeds.ZIP),
         Target("uuencoded", mail.read_uuencoded, seeds.uuencoded, seeds.ENCODED),
     )
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +79,26 @@ def test_a_uuencoded_file_in_a_message_comes_out_beside_it(maildrop: Open) -> No
     assert (record.type, record.files) == ("MSG", ())
     (file,) = record.unpacked
     assert (file.name, drop.store.read(file.path)) == ("x.txt", b"abc")
+
+
+def test_what_is_in_a_zip_comes_out_where_the_application_says_so(maildrop: Open) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("folder/order.csv", b"a;b")
+    mail = multipart(1, attachment(b"orders.zip", out.getvalue()))
+    drop = maildrop(mail, mail.replace(b"<1@", b"<2@"), unzip=True)
+    applications = {"KEPT": Application("KEPT", unzip=False)}
+    first, second = classified(
+        drop,
+        choose=lambda choice: "KEPT" if "<2@" in choice.xfer_ident else None,
+        applications=applications,
+    )
+    assert (first.type, first.file_name) == (second.type, second.file_name) == ("XFER", "orders.zip")
+    assert drop.store.read(first.files[0].path) == out.getvalue()
+    (member,) = first.unpacked
+    assert (member.name, member.original_name) == ("order.csv", "folder/order.csv")
+    assert drop.store.read(member.path) == b"a;b"
+    assert second.unpacked == ()
 
 
 def test_a_long_text_goes_to_a_file(maildrop: Open) -> None:
