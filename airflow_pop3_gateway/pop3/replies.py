@@ -50,9 +50,13 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], type[CommandRefused]], ...] = tuple(
             r"\block|in use|busy|already\b.*\b(open|log|connect|in\b|active)|another (session|pop)|other session",
             MailboxInUse,
         ),
-        (r"too (many|often|soon|frequent)|\bwait\b|rate.?limit|login.?delay|exceeded|throttl", LoginDelayed),
         (
-            r"temporar|unavailable|\blater\b|overload|maintenance|(system|internal) (error|problem)",
+            r"too (many|often|soon|frequent)|\bwait\b|login.?delay|exceeded|throttl|"
+            r"\b(rate|connection|session|login)s?.?limit|maximum\b.*\b(connection|session|login)",
+            LoginDelayed,
+        ),
+        (
+            r"temporar|unavailable|\blater\b|overload|maintenance|(system|internal) (error|problem)|connection is closed",
             ServerUnavailable,
         ),
         # "Invalid password, please try again" is a no.

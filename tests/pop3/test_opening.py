@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import socket
+import ssl
 import threading
 
 import pytest
@@ -67,12 +69,26 @@ def test_a_certificate_for_another_name_is_refused(serve, connect, server_contex
         connect(site)
 
 
-def test_the_server_hostname_is_what_is_asked_for_and_checked(serve, connect, server_context, ca_file):
-    def script(peer):
-        peer.start_tls(server_context)
-        peer.log_in()
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_the_server_hostname_is_what_is_asked_for_and_checked(serve, connect, authority, ca_file, security):
+    """Asked for by SNI: a server with many names chooses its certificate by it (RFC 6066 §3)."""
+    asked = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    context.sni_callback = lambda connection, name, context: asked.append(name)
 
-    connect(serve(script).site(security="tls", ca_file=ca_file, server_hostname="localhost"))
+    def script(peer):
+        if security == "starttls":
+            before_stls(peer)
+            peer.answer(b"STLS", b"+OK\r\n")
+        peer.start_tls(context)
+        if security == "tls":
+            peer.say(b"+OK ready\r\n")
+        peer.answer(b"CAPA", b"+OK\r\nUSER\r\n.\r\n")
+
+    site = serve(script).site(security=security, ca_file=ca_file, server_hostname="localhost")
+    connect(site, log_in=False)
+    assert asked == ["localhost"]
 
 
 def test_a_pinned_certificate_replaces_the_authorities(serve, connect, server_context, ca_file):
@@ -90,8 +106,6 @@ def test_a_pinned_certificate_replaces_the_authorities(serve, connect, server_co
 
 
 def test_a_client_certificate_is_shown(serve, connect, authority, ca_file, tmp_path):
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.configure_trust(context)
@@ -373,6 +387,20 @@ def test_an_ipv6_address_is_an_address(serve, connect):
     connect(server.site()).quit()
 
 
+@pytest.mark.parametrize("name", ["::1", "::2"])
+def test_a_certificate_is_checked_for_an_ipv6_address(serve, connect, authority, ca_file, name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+
+    def script(peer):
+        peer.start_tls(context)
+        peer.log_in()
+
+    site = serve(script, host="::1").site(security="tls", ca_file=ca_file)
+    with contextlib.nullcontext() if name == "::1" else pytest.raises(TlsFailed):
+        connect(site)
+
+
 def test_a_challenge_too_many_is_cancelled(serve, connect):
     def script(peer):
         greet(peer)
@@ -429,8 +457,6 @@ def test_scram_with_a_wrong_password_is_refused(serve, connect):
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_scram_plus_is_bound_to_the_channel_it_runs_on(serve, connect, authority, ca_file, version):
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
     certificate = authority.issue_cert("127.0.0.1")

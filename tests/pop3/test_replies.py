@@ -104,6 +104,9 @@ def test_a_response_code_decides_by_its_longest_known_level(code, kind):
         ("Too many login attempts", LoginDelayed),
         ("login rate limit: wait 5 minutes before checking mail again", LoginDelayed),
         ("minimum login delay not elapsed", LoginDelayed),
+        ("Maximum number of connections from user+IP reached", LoginDelayed),
+        ("session limit reached", LoginDelayed),
+        ("Connection is closed. 14", ServerUnavailable),  # Microsoft 365, to who asks too much
         ("Temporary authentication failure", ServerUnavailable),
         ("Service temporarily unavailable", ServerUnavailable),
         ("please try again later", ServerUnavailable),
