@@ -137,12 +137,11 @@ class TokenEndpoint:
             words = words.replace(secret, "***")
         words = "".join(letter if letter.isprintable() else " " for letter in words)[:MAX_WORDS]
         if status >= 500 or status in (408, 429) or code in _PASSING:
-            raise ServerUnavailable(
-                f"{self.token_url} gives no access token now: {words}", command="token", text=words
-            )
+            raise ServerUnavailable(f"{self.token_url} gives no access token now: {words}", command="token")
         wrong = _TO_CORRECT.get(code, "token_url")
+        remedy = "token_url or tenant_id" if wrong == "token_url" else wrong
         raise ConfigurationError(
-            f"{self.token_url} gives no access token ({words}); correct {wrong} of the connection.",
+            f"{self.token_url} gives no access token ({words}); correct {remedy} of the connection.",
             field=wrong,
         )
 
