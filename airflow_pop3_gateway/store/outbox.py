@@ -1,8 +1,7 @@
 """The outbox: acknowledgments of ours, PENDING before SMTP and SENT after.
 
 Strategy: the finished message is stored before anybody connects to a relay, so that every attempt sends the same
-octets under the same Message-ID. An attempt is claimed by creating its object: of two workers one gets it. A claim
-whose worker died is taken over at once where that can be seen, and after :data:`LEASE` otherwise.
+octets under the same Message-ID. An attempt is claimed before it is made.
 
 Invariant: one receipt for each message and recipient, for its key is the digest of the two; a receipt that is SENT
 or REFUSED is never sent again.
@@ -13,17 +12,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import socket
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import Receipt
-from airflow_pop3_gateway.store import layout
+from airflow_pop3_gateway.store import attempts, layout
 from airflow_pop3_gateway.store.objects import Store
-
-LEASE = timedelta(minutes=5)
-"""How long a claim is believed when its worker cannot be seen: longer than any SMTP transaction may last."""
 
 
 def _dump(receipt: Receipt) -> bytes:
@@ -60,34 +54,9 @@ def pending(store: Store, site: str) -> list[str]:
 
 def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
     """Claim the next attempt. :returns: its number, ``None`` while another worker is at it."""
-    mark = json.dumps(
-        {"at": layout.timestamp(now), "host": socket.gethostname(), "pid": os.getpid()}
-    ).encode()
-    for attempt in range(receipt.attempts + 1, receipt.attempts + 1000):
-        key = layout.receipt_attempt(receipt.key, attempt)
-        try:
-            store.put(key, mark)
-        except AlreadyStored:
-            if _is_held(store.read(key), now):
-                return None
-        else:
-            return attempt
-    return None
-
-
-def _is_held(mark: bytes, now: datetime) -> bool:
-    claimed = json.loads(mark)
-    if now - layout.moment(claimed["at"]) > LEASE:
-        return False
-    if claimed["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(claimed["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return bool(claimed["pid"] != os.getpid())
+    return attempts.claim(
+        store, lambda number: layout.receipt_attempt(receipt.key, number), receipt.attempts, now
+    )
 
 
 def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -34,11 +31,6 @@ def store(tmp_path: Path) -> Store:
     return Store.at(tmp_path)
 
 
-def foreign_claim(store: Store, host: str, pid: int, at: datetime = NOW) -> None:
-    mark = {"at": layout.timestamp(at), "host": host, "pid": pid}
-    store.put(layout.receipt_attempt(RECEIPT.key, 1), json.dumps(mark).encode())
-
-
 def test_a_receipt_enters_once_and_waits(store: Store) -> None:
     assert outbox.enqueue(store, RECEIPT)
     assert not outbox.enqueue(store, RECEIPT)
@@ -60,24 +52,6 @@ def test_a_worker_that_died_between_mark_and_receipt_left_nothing_to_send(store:
     assert outbox.pending(store, "edi") == []
     assert outbox.enqueue(store, RECEIPT)
     assert outbox.pending(store, "edi") == [RECEIPT.key]
-
-
-def test_another_hosts_claim_is_believed_for_the_lease(store: Store) -> None:
-    foreign_claim(store, "elsewhere", 1)
-    assert outbox.claim(store, RECEIPT, NOW + outbox.LEASE) is None
-    assert outbox.claim(store, RECEIPT, NOW + outbox.LEASE + timedelta(seconds=1)) == 2
-
-
-def test_a_dead_process_of_this_host_is_taken_over_at_once(store: Store) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os, socket; print(socket.gethostname(), os.getpid())"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    host, pid = dead.stdout.split()
-    foreign_claim(store, host, int(pid))
-    assert outbox.claim(store, RECEIPT, NOW) == 2
 
 
 def test_the_next_attempt_follows_the_one_that_is_written_down(store: Store) -> None:
