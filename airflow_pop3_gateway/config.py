@@ -10,6 +10,7 @@ reason; secrets stay out of ``repr`` and out of :meth:`RemoteSite.public`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ from airflow_pop3_gateway.windows import PollingWindows
 Security = Literal["tls", "starttls", "plain"]
 AcknowledgmentOption = Literal["ack_by_monitor", "ack_by_user", "not_to_ack"]
 ErrorMailDisposal = Literal["leave", "delete", "recover"]
+AcknowledgeAfter = Literal["stored", "processed"]
 MultipleAttachments = Literal["recover", "extract"]
 Retention = Literal["delete", "keep"]
 Auth = Literal[
@@ -186,6 +188,21 @@ class RemoteSite:
     """One mail account on a POP3 server (Gateway: *Remote Site*), as the connection type ``pop3`` describes it.
 
     The first block is where and how to log in, the second what a session does, the third what becomes of a mail.
+@dataclass(frozen=True)
+class AddressPatterns:
+    """Mail addresses as text: ``orders@partner.example, *@bank.example``, with ``*`` and ``?``; case does not count."""
+
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.text.strip(", "))
+
+    def __contains__(self, address: str) -> bool:
+        patterns = (re.escape(word.strip().lower()) for word in self.text.split(",") if word.strip())
+        spoken = (pattern.replace(r"\*", ".*").replace(r"\?", ".") for pattern in patterns)
+        return any(re.fullmatch(pattern, address.lower()) for pattern in spoken)
+
+
     Durations are seconds, sizes octets. Build one with keyword arguments; ``name`` is the Airflow connection id.
     """
 
@@ -238,6 +255,14 @@ class RemoteSite:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
+    acknowledge_after: AcknowledgeAfter = "stored"
+    acknowledge_partners: AddressPatterns = AddressPatterns()
+    trusted_partners: AddressPatterns = AddressPatterns()
+    receipts_per_hour: int = 1000
+    """To one address. Far above what a partner sends in an hour, far below what a loop makes of it."""
+    receipt_retry_count_max: int = 30
+    """Four days and some hours, with delays that double from one minute to four hours (RFC 5321 §4.5.4.1)."""
+    receipt_sender: str = ""
         if not self.name:
             raise ConfigurationError("a site needs a name: the id of its Airflow connection.", field="name")
         one_of("security", self.security, Security)
@@ -252,10 +277,12 @@ class RemoteSite:
             )
         for name in ("connect_timeout", "handshake_timeout", "reply_timeout", "session_timeout"):
             at_least(name, getattr(self, name), 0.001)
-        for name in ("retry_count_max", "retry_delay_min", "retention_days", "user_message_limit"):
+        counts = ("retry_count_max", "receipt_retry_count_max", "user_message_limit")
+        for name in (*counts, "retry_delay_min", "retention_days"):
+        one_of("acknowledge_after", self.acknowledge_after, AcknowledgeAfter)
             at_least(name, getattr(self, name), 0)
         at_least("retry_delay_max", self.retry_delay_max, self.retry_delay_min)
-        for name in ("max_messages", "max_bytes", "max_message_bytes", "poll_interval"):
+        for name in ("max_messages", "max_bytes", "max_message_bytes", "poll_interval", "receipts_per_hour"):
             at_least(name, getattr(self, name), 1)
         if not self.subject_delimiter:
             raise ConfigurationError("subject_delimiter must not be empty.", field="subject_delimiter")
@@ -264,6 +291,10 @@ class RemoteSite:
     def addresses(self) -> tuple[Address, ...]:
         """The main address, then its alternates, in the order they are tried."""
         return (self.address, *self.alternates)
+        if self.receipt_sender and not re.fullmatch(r"[^\s<>]+@[^\s<>]+", self.receipt_sender):
+            raise ConfigurationError(
+                f"receipt_sender={self.receipt_sender!r} is not an address.", field="receipt_sender"
+            )
 
     def public(self) -> dict[str, Any]:
         """A JSON-plain picture without secrets, for logs and records."""

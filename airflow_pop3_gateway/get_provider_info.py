@@ -163,6 +163,44 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         enum=["ack_by_monitor", "ack_by_user", "not_to_ack"],
         default="ack_by_monitor",
     ),
+    "acknowledge_after": _field(
+        "Acknowledge after",
+        "string",
+        "With ack_by_monitor. stored: when the mail is stored and recorded. processed: when a task says how processing "
+        "it ended.",
+        enum=["stored", "processed"],
+        default="stored",
+    ),
+    "acknowledge_partners": _field(
+        "Receipts by itself for",
+        "string",
+        "Addresses that receipts may go to by themselves, as orders@partner.example, *@bank.example; others wait for "
+        "a person. Empty: all.",
+    ),
+    "trusted_partners": _field(
+        "Receipts without doubt for",
+        "string",
+        "Addresses that receipts may go to whatever the return path says, in the same form. Empty: none.",
+    ),
+    "receipts_per_hour": _field(
+        "Receipts per hour",
+        "integer",
+        "To one address; further ones wait for the next hour.",
+        minimum=1,
+        default=1000,
+    ),
+    "receipt_retry_count_max": _field(
+        "Receipt retries",
+        "integer",
+        "Further attempts when the relay says later; the delay doubles from one minute to four hours.",
+        minimum=0,
+        default=30,
+    ),
+    "receipt_sender": _field(
+        "Receipt sender",
+        "string",
+        "Envelope sender of receipts, for a relay that refuses the null reverse-path. Empty: the null reverse-path.",
+    ),
     "smtp_conn_id": _field(
         "SMTP connection", "string", "Connection of type smtp that receipts leave by.", default="smtp_default"
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_pop3_gateway.config import Address, Application, Limits, LocalSite, RemoteSite
+from airflow_pop3_gateway.config import Address, AddressPatterns, Application, Limits, LocalSite, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 
 SITE = RemoteSite(
@@ -46,6 +46,11 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         {"retention": "leave"},
         {"error_mail_disposal": "undefined"},
         {"acknowledgment_option": "ack_unknown"},
+        {"acknowledge_after": "later"},
+        {"receipts_per_hour": 0},
+        {"receipt_retry_count_max": -1},
+        {"receipt_sender": "nobody"},
+        {"receipt_sender": "a@b>\r\nRCPT TO:<c@d"},
         {"multiple_attachments": "first"},
         {"max_messages": 0},
         {"max_message_bytes": -1},
@@ -63,6 +68,23 @@ def test_a_wrong_value_names_its_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as told:
         dataclasses.replace(SITE, **wrong)
     assert told.value.facts["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("text", "within", "without"),
+    [
+        ("", [], ["a@b"]),
+        (" , ", [], ["", "a@b"]),
+        ("a@b.example", ["a@b.example", "A@B.Example"], ["xa@b.example", "a@b-example"]),
+        ("*@b.example, c?@d", ["x@b.example", "c1@d"], ["x@c.b.example", "c@d"]),
+        ("[ab]@c+.example", ["[ab]@c+.example"], ["a@c.example"]),
+    ],
+)
+def test_address_patterns_know_two_wildcards(text: str, within: list[str], without: list[str]) -> None:
+    patterns = AddressPatterns(text)
+    assert bool(patterns) == bool(within)
+    assert all(address in patterns for address in within)
+    assert not any(address in patterns for address in without)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb"])

@@ -15,7 +15,15 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from airflow_pop3_gateway.config import DEFAULT_PORT, Address, Application, Limits, LocalSite, RemoteSite
+from airflow_pop3_gateway.config import (
+    AddressPatterns,
+    DEFAULT_PORT,
+    Address,
+    Application,
+    Limits,
+    LocalSite,
+    RemoteSite,
+)
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.hooks.oauth import token_source
@@ -80,6 +88,8 @@ def _site(connection: ConnectionLike) -> RemoteSite:
         ),
         limits=_limits(options.pop("limits", {})),
         polling_windows=PollingWindows(options.pop("polling_windows", "")),
+        acknowledge_partners=AddressPatterns(options.pop("acknowledge_partners", "")),
+        trusted_partners=AddressPatterns(options.pop("trusted_partners", "")),
         pipelining=_PIPELINING[options.pop("pipelining", "auto")],
         **options,
     )

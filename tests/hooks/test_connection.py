@@ -56,6 +56,7 @@ def test_every_option_reaches_the_site() -> None:
                 "pipelining": "never",
                 "limits": {"depth": 7},
                 "reply_timeout": 5,
+                "trusted_partners": "*@bank.example",
             }
         )
     )
@@ -68,6 +69,7 @@ def test_every_option_reaches_the_site() -> None:
     assert (site.auth, site.retention, site.max_messages) == ("cram-md5", "keep", 10)
     assert (site.extract_file, site.pipelining, site.limits) == (False, False, Limits(depth=7))
     assert site.reply_timeout == 5.0
+    assert "a@bank.example" in site.trusted_partners
 
 
 def test_a_connection_as_uri_brings_text_and_means_the_same() -> None:
@@ -130,7 +132,7 @@ def test_the_form_has_the_words_and_the_defaults_of_the_site() -> None:
     words = {"security": "Security", "auth": "Auth", "retention": "Retention"} | {
         name: name.title().replace("_", "") for name in ("multiple_attachments", "error_mail_disposal")
     }
-    words["acknowledgment_option"] = "AcknowledgmentOption"
+    words |= {"acknowledgment_option": "AcknowledgmentOption", "acknowledge_after": "AcknowledgeAfter"}
     for name, declared in CONNECTION_FIELDS.items():
         schema = declared["schema"]
         if "enum" in schema and name != "pipelining":
