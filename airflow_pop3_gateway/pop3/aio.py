@@ -186,6 +186,10 @@ class AsyncPop3Client:
 
     async def top(self, number: int, lines: int) -> bytes:
         """Header block and so many lines of the body."""
+    async def uidl_one(self, number: int) -> str:
+        """Unique id of one mail as the server gives it."""
+        return await self._run(dialogues.uidl_one(self._session, number))
+
         return await self._run(dialogues.top(self._session, number, lines))
 
     async def top_many(self, numbers: Sequence[int], sink: Sink, lines: int = 0) -> None:

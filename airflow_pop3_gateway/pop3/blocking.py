@@ -121,6 +121,10 @@ class Pop3Client:
         """Number → unique id as the server gives it; ``None``: the server has no UIDL."""
         return self._run(dialogues.uidl(self._session))
 
+    def uidl_one(self, number: int) -> str:
+        """Unique id of one mail as the server gives it."""
+        return self._run(dialogues.uidl_one(self._session, number))
+
     def listings(self) -> tuple[dict[int, int], dict[int, str] | None]:
         """:meth:`list` and :meth:`uidl`, in one round trip where the server allows."""
         return self._run(dialogues.listings(self._session))

@@ -210,6 +210,14 @@ def listings(session: Session) -> Dialogue[tuple[dict[int, int], dict[int, str] 
     UIDL is said first: there are servers whose sizes grow when they write unique ids down.
     """
     if not session.pipelining:
+def uidl_one(session: Session, number: int) -> Dialogue[str]:
+    """UIDL of one mail: its unique id; Twisted's server leaves the number out of its answer."""
+    words = (yield from ask(session, "UIDL", number)).text.split(maxsplit=1)
+    if len(words) == 2 and words[0] != str(number):
+        raise ProtocolViolation(f"UIDL {number} answered for {words[0]}.")
+    return words[-1] if words else ""
+
+
         given = yield from uidl(session)
         return (yield from listing(session)), given
     session.allow("LIST")

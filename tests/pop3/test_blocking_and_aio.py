@@ -31,6 +31,7 @@ def test_every_command_of_a_session(serve, connect, box):
         peer.answer(b"LIST 2", b"+OK 2 200\r\n")
         peer.answer(b"UIDL", b"+OK\r\n1 a\r\n2 b\r\n.\r\n")
         peer.answer(b"TOP 1 0", b"+OK\r\nSubject: x\r\n\r\n.\r\n")
+        peer.answer(b"UIDL 2", b"+OK 2 b\r\n")
         peer.hear(b"TOP 1 5"), peer.hear(b"TOP 2 5")
         peer.say(b"+OK\r\nhead 1\r\n.\r\n+OK\r\nhead 2\r\n.\r\n")
         peer.hear(b"RETR 2"), peer.hear(b"RETR 1")
@@ -51,6 +52,7 @@ def test_every_command_of_a_session(serve, connect, box):
     assert client.list_one(2) == 200
     assert client.uidl() == {1: "a", 2: "b"}
     assert client.top(1, 0) == b"Subject: x\r\n\r\n"
+    assert client.uidl_one(2) == "b"
     client.top_many([1, 2], box, 5)
     assert box.mails == {1: b"head 1\r\n", 2: b"head 2\r\n"}
     client.retrieve([2, 1], box)
@@ -195,13 +197,14 @@ def test_the_listings_take_one_round_trip_where_the_server_pipelines(serve, conn
         client.listings()
 
 
-def test_list_of_one_that_answers_for_another_is_a_violation(serve, connect):
+@pytest.mark.parametrize(("verb", "reply"), [("list", b"+OK 1 200\r\n"), ("uidl", b"+OK 1 id\r\n")])
+def test_one_that_answers_for_another_is_a_violation(serve, connect, verb, reply):
     def script(peer):
         peer.log_in()
-        peer.answer(b"LIST 2", b"+OK 3 200\r\n")
+        peer.answer(f"{verb} 2".upper().encode(), reply)
 
     with pytest.raises(ProtocolViolation):
-        connect(serve(script).site()).list_one(2)
+        getattr(connect(serve(script).site()), f"{verb}_one")(2)
 
 
 STAGES = {

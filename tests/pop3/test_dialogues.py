@@ -59,7 +59,7 @@ def test_a_session_opens_or_is_one_of_our_errors(pieces, security, auth, token):
         assert session.state == "transaction"
 
 
-@given(conversations, st.booleans(), st.integers(0, 8))
+@given(conversations, st.booleans(), st.integers(0, 9))
 def test_a_command_answers_or_is_one_of_our_errors(box_type, pieces, pipelining, which):
     session, box = Session(dataclasses.replace(SITE, pipelining=pipelining)), box_type()
     session.state = "transaction"
@@ -67,6 +67,7 @@ def test_a_command_answers_or_is_one_of_our_errors(box_type, pieces, pipelining,
         lambda: dialogues.stat(session),
         lambda: dialogues.listing(session),
         lambda: dialogues.list_one(session, 1),
+        lambda: dialogues.uidl_one(session, 1),
         lambda: dialogues.uidl(session),
         lambda: dialogues.top(session, 1, 0),
         lambda: dialogues.bodies(session, "RETR", [1, 2, 3], box),

@@ -71,6 +71,7 @@ def test_stat_list_and_uidl_tell_the_same_mailbox(served: Served, connect: Conne
     assert list(sizes) == list(names) == [1, 2, 3, 4]
     assert client.stat() == (4, sum(sizes.values()))
     assert client.list_one(3) == sizes[3]
+    assert client.uidl_one(3) == names[3]
     assert len(set(names.values())) == 4
 
 
