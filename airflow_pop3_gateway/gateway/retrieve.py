@@ -210,9 +210,11 @@ class _Session:
 
     def _delete_and_quit(self, doomed: Sequence[int]) -> tuple[list[int], Pop3Error | None]:
         """Step 6. :returns: numbers whose deletion the server confirmed, and what went wrong."""
+        if not doomed:
+            self.client.leave()
+            return [], None
         try:
-            refused = self.client.delete(sorted(doomed)) if doomed else {}
-            self.client.quit()
+            refused = self.client.quit(sorted(doomed))
         except Pop3Error as error:
             log.warning(
                 "%s: deletions are not certain, the next session checks them: %s", self.site.name, error

@@ -16,7 +16,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from airflow_pop3_gateway.config import Address, RemoteSite
-from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, ConnectionLost, Pop3Error
+from airflow_pop3_gateway.errors import (
+    CommandRefused,
+    ConfigurationError,
+    ConnectionLost,
+    Pop3Error,
+    ProtocolViolation,
+)
 from airflow_pop3_gateway.pop3 import dialogues, opening
 from airflow_pop3_gateway.pop3.dialogues import (
     AccessToken,
@@ -180,16 +186,16 @@ class AsyncPop3Client:
         """Number → unique id as the server gives it; ``None``: the server has no UIDL."""
         return await self._run(dialogues.uidl(self._session))
 
+    async def uidl_one(self, number: int) -> str:
+        """Unique id of one mail as the server gives it."""
+        return await self._run(dialogues.uidl_one(self._session, number))
+
     async def listings(self) -> tuple[dict[int, int], dict[int, str] | None]:
         """:meth:`list` and :meth:`uidl`, in one round trip where the server allows."""
         return await self._run(dialogues.listings(self._session))
 
     async def top(self, number: int, lines: int) -> bytes:
         """Header block and so many lines of the body."""
-    async def uidl_one(self, number: int) -> str:
-        """Unique id of one mail as the server gives it."""
-        return await self._run(dialogues.uidl_one(self._session, number))
-
         return await self._run(dialogues.top(self._session, number, lines))
 
     async def top_many(self, numbers: Sequence[int], sink: Sink, lines: int = 0) -> None:

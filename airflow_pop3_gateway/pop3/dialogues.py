@@ -119,7 +119,7 @@ class Session:
             raise WrongState(f"{verb} is not possible in state {self.state!r}.")
 
 
-class _Collected:
+class Collected:
     """The sink of a reply that is kept in memory: a listing, or the TOP of one mail."""
 
     def __init__(self, verb: str) -> None:
@@ -151,11 +151,17 @@ def ask(session: Session, verb: str, *arguments: str | int) -> Dialogue[Status]:
     return line.status
 
 
+def collect(session: Session, verb: str, *arguments: str | int, alone: bool = False) -> Collected:
+    """Say a command whose answer is lines to a lone dot; they are there when octets have flowed."""
+    session.allow(verb)
+    collected = Collected(verb)
+    session.wire.send(Bodies(verb, (0,), collected, alone=alone), *arguments)
+    return collected
+
+
 def read(session: Session, verb: str, *arguments: str | int) -> Dialogue[bytes]:
     """One command, lines to a lone dot. :raises CommandRefused: ``-ERR``; :raises ProtocolViolation: past MAX_BLOCK."""
-    session.allow(verb)
-    collected = _Collected(verb)
-    session.wire.send(Bodies(verb, (0,), collected, alone=True), *arguments)
+    collected = collect(session, verb, *arguments, alone=True)
     yield Flow()
     if collected.error:
         raise collected.error
@@ -204,12 +210,6 @@ def uidl(session: Session) -> Dialogue[dict[int, str] | None]:
         return None
 
 
-def listings(session: Session) -> Dialogue[tuple[dict[int, int], dict[int, str] | None]]:
-    """LIST and UIDL of the whole maildrop, in one round trip where the server pipelines. Errors as of the two.
-
-    UIDL is said first: there are servers whose sizes grow when they write unique ids down.
-    """
-    if not session.pipelining:
 def uidl_one(session: Session, number: int) -> Dialogue[str]:
     """UIDL of one mail: its unique id; Twisted's server leaves the number out of its answer."""
     words = (yield from ask(session, "UIDL", number)).text.split(maxsplit=1)
@@ -218,12 +218,15 @@ def uidl_one(session: Session, number: int) -> Dialogue[str]:
     return words[-1] if words else ""
 
 
+def listings(session: Session) -> Dialogue[tuple[dict[int, int], dict[int, str] | None]]:
+    """LIST and UIDL of the whole maildrop, in one round trip where the server pipelines. Errors as of the two.
+
+    UIDL is said first: there are servers whose sizes grow when they write unique ids down.
+    """
+    if not session.pipelining:
         given = yield from uidl(session)
         return (yield from listing(session)), given
-    session.allow("LIST")
-    sizes, ids = _Collected("LIST"), _Collected("UIDL")
-    for collected in (ids, sizes):
-        session.wire.send(Bodies(collected.verb, (0,), collected))
+    ids, sizes = collect(session, "UIDL"), collect(session, "LIST")
     yield Flow()
     if ids.error and ids.error.code:
         raise ids.error
@@ -276,12 +279,29 @@ def languages(session: Session) -> Dialogue[dict[str, str]]:
     return {tag: name for tag, _, name in (readable(line).partition(" ") for line in lines) if tag}
 
 
-def quit_(session: Session) -> Dialogue[None]:
-    """QUIT: only its ``+OK`` makes deletions certain (RFC 1939 §6).
+def quit_(session: Session, deleting: Sequence[int] = ()) -> Dialogue[dict[int, CommandRefused]]:
+    """DELE of many and QUIT, in one round trip where the server pipelines; the ones the server would not mark.
+
+    Only the ``+OK`` of QUIT makes deletions certain (RFC 1939 §6).
 
     :raises CommandRefused: the server could not remove everything; :raises ConnectionLost: nobody knows.
     """
+    marks = Lines("DELE", deleting)
+    refused = marks.refused
     try:
+        if deleting and session.pipelining:
+            session.allow("DELE")
+            session.wire.send_run(marks, deleting)
+        elif deleting:
+            refused = yield from delete(session, deleting)
         yield from ask(session, "QUIT")
+        return refused
     finally:
         session.state = "closed"
+
+
+def leave(session: Session) -> None:
+    """QUIT of a session that marked nothing: nothing hangs on the answer, so nobody waits for it."""
+    session.allow("QUIT")
+    session.wire.send(Line("QUIT"))
+    session.state = "closed"

@@ -40,7 +40,7 @@ from airflow_pop3_gateway.pop3.dialogues import (
     StartTls,
 )
 from airflow_pop3_gateway.pop3.inbox import Line
-from airflow_pop3_gateway.pop3.replies import Capabilities, apop_timestamp, refusal
+from airflow_pop3_gateway.pop3.replies import Capabilities, apop_timestamp, parse_capa, refusal
 from airflow_pop3_gateway.pop3.wire import Wire
 
 _UNSUPPORTED = re.compile(
@@ -147,14 +147,15 @@ def login(session: Session) -> Dialogue[None]:
             if error.code or not _UNSUPPORTED.search(error.text) or position == len(choice) - 1:
                 raise
     session.state = "transaction"
-    yield from dialogues.capa(session)
+    if session.capabilities is capabilities:
+        yield from dialogues.capa(session)
 
 
 def _log_in_by(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
     site = session.site
     if mechanism.word == "basic":
         if session.pipelining:
-            yield from _say_both(session, ("USER", site.login), ("PASS", site.password))
+            yield from _log_in_at_once(session)
         else:
             yield from _say(session, "USER", site.login)
             yield from _say(session, "PASS", site.password)
@@ -201,16 +202,28 @@ def _say(session: Session, verb: str, *arguments: str) -> Dialogue[None]:
         raise _login_refusal(session, line)
 
 
-def _say_both(session: Session, *commands: tuple[str, str]) -> Dialogue[None]:
-    """In one round trip. :raises CommandRefused: the first refusal; the server refuses the second then as well."""
-    lines = [Line(verb) for verb, _ in commands]
-    for line, (verb, argument) in zip(lines, commands, strict=True):
-        session.allow(verb)
+def _log_in_at_once(session: Session) -> Dialogue[None]:
+    """USER, PASS and the CAPA behind them in one round trip.
+
+    :raises CommandRefused: the first refusal; what the server said behind it is of no interest, nor that it hung up.
+    """
+    lines = [Line("USER"), Line("PASS")]
+    for line, argument in zip(lines, (session.site.login, session.site.password), strict=True):
+        session.allow(line.verb)
         session.wire.send(line, argument)
-    yield Flow()
+    offered = dialogues.collect(session, "CAPA")
+    lost: ConnectionLost | None = None
+    try:
+        yield Flow()
+    except ConnectionLost as error:
+        lost = error
     for line in lines:
-        if not line.status.ok:
+        if line.answer and not line.status.ok:
             raise _login_refusal(session, line)
+    if lost is not None:
+        raise lost
+    if offered.error is None:
+        session.capabilities = parse_capa(bytes(offered.octets))
 
 
 def _login_refusal(session: Session, line: Line) -> CommandRefused:

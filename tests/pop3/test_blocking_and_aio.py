@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pickle
 import socket
+import threading
 
 import pytest
 
@@ -30,8 +31,8 @@ def test_every_command_of_a_session(serve, connect, box):
         peer.answer(b"LIST", b"+OK\r\n1 120\r\n2 200\r\n.\r\n")
         peer.answer(b"LIST 2", b"+OK 2 200\r\n")
         peer.answer(b"UIDL", b"+OK\r\n1 a\r\n2 b\r\n.\r\n")
-        peer.answer(b"TOP 1 0", b"+OK\r\nSubject: x\r\n\r\n.\r\n")
         peer.answer(b"UIDL 2", b"+OK 2 b\r\n")
+        peer.answer(b"TOP 1 0", b"+OK\r\nSubject: x\r\n\r\n.\r\n")
         peer.hear(b"TOP 1 5"), peer.hear(b"TOP 2 5")
         peer.say(b"+OK\r\nhead 1\r\n.\r\n+OK\r\nhead 2\r\n.\r\n")
         peer.hear(b"RETR 2"), peer.hear(b"RETR 1")
@@ -51,8 +52,8 @@ def test_every_command_of_a_session(serve, connect, box):
     assert client.list() == {1: 120, 2: 200}
     assert client.list_one(2) == 200
     assert client.uidl() == {1: "a", 2: "b"}
-    assert client.top(1, 0) == b"Subject: x\r\n\r\n"
     assert client.uidl_one(2) == "b"
+    assert client.top(1, 0) == b"Subject: x\r\n\r\n"
     client.top_many([1, 2], box, 5)
     assert box.mails == {1: b"head 1\r\n", 2: b"head 2\r\n"}
     client.retrieve([2, 1], box)
@@ -96,6 +97,62 @@ def test_the_site_may_overrule_what_the_server_says_of_pipelining(serve, connect
 
     connect(serve(script).site(pipelining=pipelining)).retrieve([1, 2], box)
     assert box.order == [1, 2]
+
+
+def test_deletions_and_good_bye_take_one_round_trip_where_the_server_pipelines(serve, connect):
+    def script(peer):
+        peer.log_in(PIPELINING)
+        peer.hear(b"DELE 1")
+        peer.hear(b"DELE 2")
+        peer.answer(b"QUIT", b"+OK\r\n-ERR gone\r\n+OK bye\r\n")
+
+    refused = connect(serve(script).site()).quit([1, 2])
+    assert {number: error.text for number, error in refused.items()} == {2: "gone"}
+
+
+def test_deletions_and_good_bye_wait_for_each_other_elsewhere(serve, connect):
+    def script(peer):
+        peer.log_in()
+        for command in (b"DELE 1", b"DELE 2", b"QUIT"):
+            peer.answer(command, b"+OK\r\n")
+            assert peer._unread == b""
+
+    assert connect(serve(script).site()).quit([1, 2]) == {}
+
+
+def test_deletions_without_an_answer_to_quit_are_not_certain(serve, connect):
+    def script(peer):
+        peer.log_in(PIPELINING)
+        peer.hear(b"DELE 1")
+        peer.answer(b"QUIT", b"+OK\r\n")
+
+    with pytest.raises(ConnectionLost):
+        connect(serve(script).site()).quit([1])
+
+
+def test_who_leaves_says_quit_and_waits_for_nothing(serve, connect):
+    left = threading.Event()
+
+    def script(peer):
+        peer.log_in()
+        peer.hear(b"QUIT")
+        assert left.wait(20)
+        assert peer.hear() == b""
+
+    client = connect(serve(script).site())
+    client.leave()
+    left.set()
+    with pytest.raises(WrongState):
+        client.stat()
+
+
+def test_who_leaves_a_server_that_left_first_hears_no_complaint(serve, connect):
+    def script(peer):
+        peer.log_in()
+        peer.reset()
+
+    client = connect(serve(script).site())
+    client.leave()
 
 
 def test_an_empty_run_says_nothing(serve, connect, box):

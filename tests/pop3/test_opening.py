@@ -515,25 +515,39 @@ def test_a_refused_login_says_no_or_later(serve, connect, reply, kind):
     assert kind is not LoginDelayed or caught.value.delay == 900
 
 
-def test_name_and_password_take_one_round_trip_where_the_server_pipelines(serve, connect):
+def test_a_login_takes_one_round_trip_where_the_server_pipelines(serve, connect):
+    """Name, password, and the capabilities behind the login."""
+
     def script(peer):
         greet(peer, b"USER\r\nPIPELINING\r\n")
         peer.hear(b"USER box")
-        peer.answer(b"PASS secret", b"+OK\r\n+OK\r\n")
-        peer.answer(b"CAPA", b"+OK\r\n.\r\n")
+        peer.hear(b"PASS secret")
+        peer.answer(b"CAPA", b"+OK\r\n+OK\r\n+OK\r\nUIDL\r\n.\r\n")
+        assert peer.hear() == b""
 
-    connect(serve(script).site()).close()
+    client = connect(serve(script).site())
+    assert "UIDL" in client.capabilities and "PIPELINING" not in client.capabilities
+    client.close()
 
 
 @pytest.mark.parametrize(
-    "replies", [b"-ERR [AUTH] who?\r\n-ERR first USER\r\n", b"+OK\r\n-ERR [AUTH] no\r\n"]
+    "replies",
+    [
+        b"-ERR [AUTH] who?\r\n-ERR first USER\r\n+OK\r\n.\r\n",
+        b"-ERR [AUTH] who?\r\n",
+        b"+OK\r\n-ERR [AUTH] no\r\n-ERR who?\r\n",
+        b"+OK\r\n-ERR [AUTH] no\r\n",
+    ],
 )
 def test_the_first_refusal_of_a_pipelined_login_is_told(serve, connect, replies):
+    """Also where the server hangs up behind it."""
+
     def script(peer):
         greet(peer, b"USER\r\nPIPELINING\r\n")
         peer.hear(b"USER box")
-        peer.answer(b"PASS secret", replies)
-        assert peer.hear() == b""
+        peer.hear(b"PASS secret")
+        peer.answer(b"CAPA", replies)
+        peer.connection.shutdown(socket.SHUT_WR)
 
     with pytest.raises(AuthenticationFailed, match=r"who|no"):
         connect(serve(script).site())

@@ -106,7 +106,7 @@ def outcome_of(client, box, name, arguments):
         refused = {number: f"!{type(error).__name__}" for number, error in box.errors.items()}
         return {number: mail.decode("latin-1") for number, mail in box.mails.items()} | refused
     result = getattr(client, name)(*values)
-    return {n: f"!{type(e).__name__}" for n, e in result.items()} if name == "delete" else result
+    return {n: f"!{type(e).__name__}" for n, e in result.items()} if name in ("delete", "quit") else result
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 7, 60])
