@@ -26,6 +26,7 @@
             AlreadyStored             (FileExistsError)  somebody was first; never an accident
             StoreCorrupt                                 what we read is not what we wrote
         AcknowledgmentError
+            SourceChanged                                the file is not the one that was written down: no
             RelayRefused                                 5xx: no
             RelayUnavailable          (ConnectionError)  4xx, network: later
 
@@ -216,7 +217,11 @@ class StoreCorrupt(StoreError):
 
 
 class AcknowledgmentError(GatewayError):
-    """A receipt could not be sent."""
+    """A receipt or a transfer could not be sent."""
+
+
+class SourceChanged(AcknowledgmentError):
+    """A file is not the one the record of the transfer names; nothing was sent."""
 
 
 class RelayRefused(AcknowledgmentError):

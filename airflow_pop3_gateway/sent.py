@@ -10,8 +10,10 @@ Invariant: as in :mod:`airflow_pop3_gateway.records`; record and events are neve
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from airflow_pop3_gateway.records import Jsonable, Report, StoredFile
@@ -23,6 +25,35 @@ Verdict = Literal["positive", "negative", "undefined"]
 SentState = Literal["PROCESSING", "CANCELED", "ENDED", "ENDED_TO_ACK", "ACKED", "NACKED_USER", "NACKED_XFB"]
 """The Gateway's states: ENDED asked for no acknowledgment, ENDED_TO_ACK waits for one, NACKED_USER is a negative MDN,
 NACKED_XFB a negative DSN."""
+
+
+NO_DSN = "the relay offers no DSN"
+_IDENT = 100  # RFC 3461 §4.4: characters of an ENVID
+_DOMAIN = 40
+_NOT_IN_USER = re.compile(r"[^A-Za-z0-9!#$%&'*/?^_`{|}~.-]")
+_NOT_IN_DOMAIN = re.compile(r"[^A-Za-z0-9.-]")
+
+
+def make_xfer_ident(address: str, date: datetime, local_ident: str) -> str:
+    """``<user.date.local_ident@domain>``, of the two halves of the From address (Gateway: *xfer_ident*).
+
+    It is an ENVID too: what would need quoting there becomes ``_``, ``user`` loses its end and ``domain`` its first
+    labels where all of it would be longer than 100 characters. ``local_ident`` alone makes it unique.
+
+    :param date: to the second; :param local_ident: letters and digits.
+    """
+    user, _, domain = address.rpartition("@")
+    domain = _NOT_IN_DOMAIN.sub("", domain.strip("[]"))
+    if len(domain) > _DOMAIN:
+        domain = domain[-_DOMAIN:].partition(".")[2] or domain[-_DOMAIN:]
+    tail = f".{date:%Y%m%d%H%M%S}.{local_ident}@{domain or 'localhost'}>"
+    user = _NOT_IN_USER.sub("_", user)[: _IDENT - len(tail) - 1]
+    return f"<{re.sub(r'[.]+', '.', user).strip('.') or '_'}{tail}"
+
+
+def date_of_xfer_ident(ident: str) -> datetime:
+    """The date in an *xfer ident* of ours. :raises ValueError: when it is none."""
+    return datetime.strptime(ident.rpartition("@")[0].split(".")[-2] + "Z", "%Y%m%d%H%M%S%z")
 
 
 @dataclass(frozen=True)
@@ -75,7 +106,8 @@ class EventRow(Jsonable):
     """What an event says of one recipient of ours.
 
     :ivar recipient: as in the record, ``""`` when the event names nobody we sent to.
-    :ivar action: ``accepted`` or ``refused`` of SMTP; the action of a DSN; the disposition type of an MDN.
+    :ivar action: ``accepted``, ``refused`` (5xx) or ``postponed`` (4xx, or no answer) of SMTP, where a later attempt
+        counts more than an earlier one; the action of a DSN; the disposition type of an MDN.
     :ivar status: SMTP reply or enhanced status code. :ivar detail: the words that came with it.
     """
 
@@ -93,6 +125,7 @@ class SentEvent(Jsonable):
     :ivar name: ``smtp-<attempt>``, or the local ident of the EERP's own record, so that a second run of the same
         classification appends nothing.
     :ivar matched_by: how the report found the transfer; ``""`` for SMTP.
+    :ivar note: :data:`NO_DSN` where the relay does not offer what was asked of it, or why an attempt broke off.
     """
 
     schema: str
@@ -103,3 +136,24 @@ class SentEvent(Jsonable):
     matched_by: str = ""
     report: Report | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Sent(Jsonable):
+    """What became of a transfer so far: the small reference that travels by XCom.
+
+    :ivar recipients: how many; the relay took it for ``accepted`` and refused it for good for ``refused`` of them;
+    :ivar octets: of the mail in the last attempt, 0 when there was nothing left to send; :ivar attempts: made in all;
+    :ivar requested: the acknowledgments that were asked for; :ivar ack_deadline: until when one is expected.
+    """
+
+    key: str
+    xfer_ident: str
+    message_id: str
+    recipients: int
+    accepted: int
+    refused: int
+    octets: int = 0
+    attempts: int = 0
+    requested: tuple[Literal["dsn", "mdn"], ...] = ()
+    ack_deadline: str | None = None
