@@ -249,7 +249,7 @@ def get_provider_info() -> dict[str, Any]:
     name = "POP3 Gateway"
     rooms = {
         "hooks": ["pop3", "smtp"],
-        "operators": ["retrieve", "classify", "acknowledge", "purge"],
+        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "purge"],
         "sensors": ["mail"],
         "triggers": ["mail", "mailbox"],
     }
@@ -304,6 +304,14 @@ def get_provider_info() -> dict[str, Any]:
                             "the same. Empty: the folder pop3_gateway below AIRFLOW_HOME, for one machine."
                         ),
                         "version_added": "0.1.0",
+        "asset-uris": [
+            {
+                "schemes": ["pop3", "pop3-application"],
+                "handler": "airflow_pop3_gateway.uris.sanitize_uri",
+                "factory": "airflow_pop3_gateway.hooks.lineage.create_asset",
+                "to_openlineage_converter": "airflow_pop3_gateway.hooks.lineage.to_openlineage",
+            }
+        ],
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/gateway",
                         "default": None,

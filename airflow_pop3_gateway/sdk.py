@@ -3,8 +3,10 @@
 Invariant: nothing is defined here; what stands here is the public interface for DAGs, and keeps its names.
 """
 
+from airflow_pop3_gateway.assets import application, each, mailbox
 from airflow_pop3_gateway.gateway.polling import resume as resume_site
 from airflow_pop3_gateway.gateway.polling import suspend as suspend_site
+from airflow_pop3_gateway.hooks.handover import handed_on
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.retry import POP3_RETRY_POLICY
 from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variable, sites_of_airflow
@@ -16,9 +18,11 @@ from airflow_pop3_gateway.operators import (
     ApplicationRule,
     Choice,
     ClassifyOperator,
+    HandOnOperator,
     PurgeOperator,
     RetrieveOperator,
 )
+from airflow_pop3_gateway.sensors import Pop3MailSensor
 
 __all__ = [
     "POP3_RETRY_POLICY",
@@ -28,9 +32,15 @@ __all__ = [
     "Choice",
     "ClassifyOperator",
     "GatewaySmtpHook",
+    "HandOnOperator",
     "Pop3Hook",
+    "Pop3MailSensor",
     "PurgeOperator",
     "RetrieveOperator",
+    "application",
+    "each",
+    "handed_on",
+    "mailbox",
     "open_store",
     "resume_site",
     "sites_from_file",

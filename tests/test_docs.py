@@ -14,7 +14,7 @@ from airflow_pop3_gateway import operators
 from airflow_pop3_gateway.cli import VERBS
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
-from airflow_pop3_gateway.records import Acknowledged, Classified, Purged, Retrieved
+from airflow_pop3_gateway.records import Acknowledged, Classified, HandedOn, Purged, Retrieved
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -63,6 +63,7 @@ def test_every_option_of_a_connection_is_in_the_reference() -> None:
     [
         (operators.RetrieveOperator, Retrieved),
         (operators.ClassifyOperator, Classified),
+        (operators.HandOnOperator, HandedOn),
         (operators.AcknowledgeOperator, Acknowledged),
         (operators.PurgeOperator, Purged),
     ],

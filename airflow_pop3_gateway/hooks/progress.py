@@ -1,4 +1,4 @@
-"""Progress of long work in the task log: one line every few seconds, not one a mail."""
+"""Progress of long work in the task's log and state: a line every few seconds, not one a mail."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ class ProgressLog:
 
     :param log: anything with ``info(format, *arguments)``.
     :param what: what is being done, for example ``"orders: retrieving"``.
+    :param state: the task's state store, where people and the REST API see it under ``progress``.
     """
 
-    def __init__(self, log: Any, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, log: Any, what: str, *, state: Any = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._log = log
         self._what = what
+        self._state = state
         self._clock = clock
         self._began = self._told = clock()
         self._lock = threading.Lock()
@@ -51,3 +55,8 @@ class ProgressLog:
             messages / seconds,
             octets_text(octets / seconds),
         )
+        if self._state is not None:
+            try:
+                self._state.set("progress", {"messages": messages, "octets": octets, "total": total})
+            except Exception:  # noqa: BLE001 - a comfort, whatever is wrong with it
+                self._state = None

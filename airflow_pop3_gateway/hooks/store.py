@@ -89,6 +89,11 @@ def transfers_of(classified: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     result = Classified.from_json(classified)
     for batch in result.batches:
         for line in read_lines(store, result.site, batch) or ():
-            for file in line["files"]:
-                file["url"] = f"{classified['base_path'].rstrip('/')}/{file['path']}"
-            yield line
+            yield with_urls(line, classified["base_path"])
+
+
+def with_urls(line: dict[str, Any], base_path: str) -> dict[str, Any]:
+    """The line with the full URL of each of its files added as ``url``."""
+    for file in line["files"]:
+        file["url"] = f"{base_path.rstrip('/')}/{file['path']}"
+    return line

@@ -4,6 +4,7 @@ from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Choice
 from airflow_pop3_gateway.operators.acknowledge import AcknowledgeOperator
 from airflow_pop3_gateway.operators.classify import ClassifyOperator
+from airflow_pop3_gateway.operators.hand_on import HandOnOperator
 from airflow_pop3_gateway.operators.purge import PurgeOperator
 from airflow_pop3_gateway.operators.retrieve import RetrieveOperator
 
@@ -13,6 +14,7 @@ __all__ = [
     "ApplicationRule",
     "Choice",
     "ClassifyOperator",
+    "HandOnOperator",
     "PurgeOperator",
     "RetrieveOperator",
 ]

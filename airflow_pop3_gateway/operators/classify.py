@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import XComArg
 
 from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.assets import APPLICATIONS, application
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Chooser, Rules, proposed_application
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
-from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
+from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Classified
-from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store import Store, layout
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class ClassifyOperator(SiteOperator):
@@ -23,7 +27,8 @@ class ClassifyOperator(SiteOperator):
 
     Run it again after any failure: nothing is extracted twice. Returns counts by TYPE and Application and where the
     lines lie (:class:`~airflow_pop3_gateway.records.Classified`), with ``pop3_conn_id`` and ``base_path``; go on from
-    there with :func:`airflow_pop3_gateway.hooks.store.transfers_of`.
+    there with :func:`airflow_pop3_gateway.hooks.store.transfers_of`. Each Application that got something has an event
+    on its asset (:func:`airflow_pop3_gateway.assets.application`): counts, and where the lines lie.
 
     :param retrieved: output of a :class:`RetrieveOperator` (templated, mappable); its site, base path and batches are
         used. Without it: ``pop3_conn_id``, and every batch of the site that waits.
@@ -47,6 +52,7 @@ class ClassifyOperator(SiteOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.outlets.append(APPLICATIONS)
         self.retrieved = retrieved
         self.applications = tuple(applications)
         refuse_unless(self, "retrieved", retrieved, Mapping, "the output of the task before")
@@ -59,6 +65,21 @@ class ClassifyOperator(SiteOperator):
                 f"Task {self.task_id!r}: applications must be Application(…) values.", field="applications"
             )
 
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Classify, and tell the assets of the Applications that got something."""
+        reference = super().execute(context)
+        ring = context["outlet_events"][APPLICATIONS].add
+        common = {name: reference[name] for name in ("site", "base_path", "batches", "transfers")}
+        for name, counts in reference["by_application"].items():
+            ring(application(name), extra={**common, **counts})
+        return reference
+
+    def datasets(self, reference: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """From the spool into the folders of the Applications."""
+        spooled = [layout.spool(reference["site"], batch) for batch in reference["batches"]]
+        stored = [layout.files(name) for name, got in reference["by_application"].items() if got["files"]]
+        return spooled, [*stored, *reference["transfers"]]
+
     def work(self, site: RemoteSite, store: Store) -> Classified:
         """Classify the batches of the reference, or all that wait."""
         reference = self.reference()
@@ -69,7 +90,7 @@ class ClassifyOperator(SiteOperator):
             batches,
             choose=self.choose,
             applications={application.name: application for application in self.applications},
-            on_progress=ProgressLog(self.log, f"{site.name}: classifying"),
+            on_progress=self.progress(f"{site.name}: classifying"),
         )
         self.log.info(
             "%s: %d messages (%s), %s, %d files in %.1f s; %d recovered, %d duplicates, %d canceled, "

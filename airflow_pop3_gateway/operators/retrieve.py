@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.hooks.progress import ProgressLog, octets_text
+from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import Retrieved
-from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store import Store, layout
+from airflow_pop3_gateway.uris import mailbox_uri
 
 
 class RetrieveOperator(SiteOperator):
@@ -22,7 +26,7 @@ class RetrieveOperator(SiteOperator):
 
     def work(self, site: RemoteSite, store: Store) -> Retrieved:
         """One session with the site's server."""
-        progress = ProgressLog(self.log, f"{site.name}: retrieving")
+        progress = self.progress(f"{site.name}: retrieving")
         result = gateway.poll(site, store, Pop3Client.connect, on_progress=progress)
         if result.held:
             self.log.warning("%s: no session, the site is %s", site.name, result.held)
@@ -49,3 +53,8 @@ class RetrieveOperator(SiteOperator):
                 "%s: the session ended early, the next one goes on: %s", site.name, result.interrupted
             )
         return result
+
+    def datasets(self, reference: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """From the mailbox into the spool."""
+        batch = reference["batch"]
+        return [mailbox_uri(reference["site"])], [layout.spool(reference["site"], batch)] if batch else []

@@ -16,8 +16,10 @@ from airflow.sdk import BaseOperator, XComArg
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.lineage import operator_lineage
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.progress import ProgressLog
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
 from airflow_pop3_gateway.operators.links import TransfersLink
 from airflow_pop3_gateway.records import Jsonable
@@ -50,6 +52,8 @@ class SiteOperator(BaseOperator):
         super().__init__(**kwargs)
         self.pop3_conn_id = pop3_conn_id
         self.base_path = base_path
+        self._state: Any = None
+        self._reference: Mapping[str, Any] | None = None
         refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, "the id of a connection of type pop3")
         refuse_unless(
             self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
@@ -57,10 +61,27 @@ class SiteOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run :meth:`work`; an error that another attempt cannot mend fails the task at once."""
+        self._state = context.get("task_state_store")
         with told_to_airflow():
             conn_id, base_path = self.place()
             result = self.work(Pop3Hook(conn_id).site, open_store(base_path))
-        return {**result.to_json(), "pop3_conn_id": conn_id, "base_path": base_path}
+        reference = {**result.to_json(), "pop3_conn_id": conn_id, "base_path": base_path}
+        self._reference = reference
+        return reference
+
+    def progress(self, what: str) -> ProgressLog:
+        """Where :meth:`work` tells how far it is."""
+        return ProgressLog(self.log, what, state=self._state)
+
+    def datasets(self, reference: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """What was read and what was written, as URIs of assets and keys below the base path, for lineage."""
+        return [], []
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Asked by the OpenLineage provider where it is installed, when the task is done."""
+        reference = self._reference
+        read, written = self.datasets(reference) if reference else ([], [])
+        return operator_lineage(read, written, str(reference["base_path"]) if reference else "")
 
     def work(self, site: RemoteSite, store: Store) -> Jsonable:
         """The one call down."""

@@ -73,9 +73,14 @@ def ledger(site: str) -> str:
     return f"ledger/{segment(site)}.json"
 
 
+def files(application: str) -> str:
+    """The folder of an Application's files."""
+    return f"files/{segment(application)}"
+
+
 def file(application: str, batch: str, local_ident: str, name: str) -> str:
     """An extracted file; ``name`` is already safe. The day is the batch's, so a second run finds the same key."""
-    return f"files/{segment(application)}/{batch_day(batch)}/{local_ident}/{name}"
+    return f"{files(application)}/{batch_day(batch)}/{local_ident}/{name}"
 
 
 def suspension(site: str) -> str:

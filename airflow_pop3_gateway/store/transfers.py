@@ -19,7 +19,6 @@ from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 
-
 Named = tuple[str, list[dict[str, Any]]]
 
 

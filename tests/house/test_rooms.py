@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = "airflow_pop3_gateway"
 
 STOREYS = (
-    {"errors", "get_provider_info"},
+    {"errors", "get_provider_info", "uris"},
     {"windows"},
     {"records", "config"},
     {"sent"},

@@ -215,3 +215,56 @@ def test_they_map_over_many_sites() -> None:
     with DAG("many", schedule=None):
         retrieved = RetrieveOperator.partial(task_id="retrieve").expand(pop3_conn_id=["a", "b"])
         ClassifyOperator.partial(task_id="classify").expand(retrieved=retrieved.output)
+
+
+def test_an_application_that_got_something_is_told_counts_and_where_the_lines_lie(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    fill(server, 3)
+    run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
+    rules = [{"application": "FIRST", "xfer_ident": "<0@*"}]
+    outcome = run_task(ClassifyOperator(task_id="classify", pop3_conn_id="orders", choose=rules))
+    told = {event["dest_asset_key"]["uri"]: event["extra"] for event in outcome.events}
+    assert told.keys() == {"pop3-application://FIRST", "pop3-application://MAIL"}
+    extra = told["pop3-application://MAIL"]
+    assert (extra["messages"], extra["files"], extra["types"]) == (2, 0, {"MSG": 2})
+    assert (extra["site"], extra["base_path"]) == ("orders", base_path)
+    assert extra["transfers"] == outcome.value["transfers"]
+    assert {event["source_alias_name"] for event in outcome.events} == {"pop3-applications"}
+
+
+def test_nothing_new_tells_nobody(server: FaultyPop3Server, run_task: Run) -> None:
+    assert run_task(ClassifyOperator(task_id="classify", pop3_conn_id="orders")).events == []
+
+
+def test_lineage_goes_from_the_mailbox_to_the_folders_of_the_applications(
+    server: FaultyPop3Server, run_task: Run
+) -> None:
+    fill(server, 1)
+    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")
+    reference = run_task(retrieve).value
+    assert retrieve.datasets(reference) == (["pop3://orders"], [f"spool/orders/{reference['batch']}"])
+    classify = ClassifyOperator(
+        task_id="classify", retrieved=reference, applications=[Application("MAIL", extract_file=False)]
+    )
+    reference = run_task(classify).value
+    read, written = classify.datasets(reference)
+    assert read == [f"spool/orders/{reference['batches'][0]}"]
+    assert written == ["files/MAIL", *reference["transfers"]]
+
+
+def test_openlineage_gets_it_when_the_task_is_done(
+    server: FaultyPop3Server, base_path: str, run_task: Run
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    fill(server, 1)
+    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")
+    assert retrieve.get_openlineage_facets_on_complete(None).inputs == []
+    retrieve.execute({"task_state_store": None})  # type: ignore[typeddict-item]
+    lineage = retrieve.get_openlineage_facets_on_complete(None)
+    (read,), (written,) = lineage.inputs, lineage.outputs
+    assert (read.namespace, read.name) == ("pop3://orders", "mails")
+    assert (written.namespace, written.name.rpartition("/")[0]) == (
+        "file",
+        f"{base_path.removeprefix('file://')}/spool/orders",
+    )

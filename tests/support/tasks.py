@@ -25,6 +25,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}
 
     def send(self, msg: Any) -> Any:
         """Answer one request."""
@@ -35,30 +36,38 @@ class Supervisor:
             return comms.InactiveAssetsResult(inactive_assets=[])
         if isinstance(msg, comms.SetXCom):
             self.pushed[msg.key] = msg.value
+        if isinstance(msg, comms.SetTaskStateStore):
+            self.kept[msg.key] = msg.value
         return comms.OKResponse(ok=True)
 
 
 @dataclass
 class Outcome:
-    """How a task ended. :ivar state: Airflow's word; :ivar value: what it returned; :ivar log: its lines."""
+    """How a task ended.
+
+    :ivar state: Airflow's word; :ivar value: what it returned; :ivar log: its lines; :ivar events: what it told the
+        assets it writes; :ivar kept: what lies in its state.
+    """
 
     state: str
     value: Any
     error: BaseException | None
     log: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture
-def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseOperator], Outcome]:
+def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Runs one operator as one try of a task that has retries left."""
 
-    def run(task: BaseOperator) -> Outcome:
+    def run(task: BaseOperator, *, run_id: str = "manual", partition_key: str | None = None) -> Outcome:
         if not task.has_dag():
             task.dag = DAG("mail", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
         now = datetime.now(timezone.utc)
         dag_run = DagRun.model_construct(
             dag_id="mail",
-            run_id="manual",
+            run_id=run_id,
             logical_date=now,
             data_interval_start=None,
             data_interval_end=None,
@@ -69,7 +78,7 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseOperator], Outcom
             conf={},
             clear_number=0,
             consumed_asset_events=[],
-            partition_key=None,
+            partition_key=partition_key,
             partition_date=None,
             triggering_user_name=None,
             note=None,
@@ -78,7 +87,7 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseOperator], Outcom
             id=uuid.uuid4(),
             task_id=task.task_id,
             dag_id="mail",
-            run_id="manual",
+            run_id=run_id,
             try_number=1,
             map_index=-1,
             dag_version_id=uuid.uuid4(),
@@ -109,10 +118,17 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseOperator], Outcom
         supervisor = Supervisor()
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
         with structlog.testing.capture_logs() as entries:
-            state, _, error = task_runner.run(
+            state, told, error = task_runner.run(
                 instance, instance.get_template_context(), structlog.get_logger("task")
             )
         lines = [str(entry["event"]) % entry.get("positional_args", ()) for entry in entries]
-        return Outcome(str(state.value), supervisor.pushed.get("return_value"), error, lines)
+        return Outcome(
+            str(state.value),
+            supervisor.pushed.get("return_value"),
+            error,
+            lines,
+            list(getattr(told, "outlet_events", None) or ()),
+            supervisor.kept,
+        )
 
     return run
