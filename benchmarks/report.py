@@ -44,6 +44,17 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "")
 
 
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load at the end": [round(load, 1) for load in os.getloadavg()],
+    }
+
+
 def write(
     path: Path,
     rows: Sequence[Row],
@@ -61,14 +72,7 @@ def write(
     document = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "load at the end": [round(load, 1) for load in os.getloadavg()],
-            "mail kept on": files.stdout.strip(),
-        },
+        "machine": {**machine(), "mail kept on": files.stdout.strip()},
         "server": f"Dovecot {version.stdout.strip()}",
         "versions": {contender.name: contender.version for contender in present},
         "absent": list(absent),
