@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import pybase64
 
+from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.mail.fields import Field, parameter
 
 Chunks = Callable[[], Iterable[bytes]]
@@ -25,6 +26,7 @@ LINE = 57
 """Octets that make a line of 76 characters in base64 (RFC 2045 §6.8)."""
 READ = LINE << 14
 """Octets of one read of a file: nearly 1 MiB, whole lines, so that no piece has to wait for the next."""
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _PLAIN_LINE = re.compile(r"(?!From |--)[\t -~]{0,76}(?<![ \t])")
 
@@ -119,6 +121,36 @@ def base64_lines(octets: Iterable[bytes]) -> Iterator[bytes]:
             yield _lines(piece[:whole] if rest else piece)
     if rest:
         yield _lines(rest)
+
+
+def with_crlf(octets: Iterable[bytes]) -> Iterator[bytes]:
+    """A whole mail with the line ends that SMTP demands (RFC 5321 §2.3.8): LF becomes CRLF, the last line gets its end.
+
+    :raises ConfigurationError: for a CR that ends no line; what was meant by it nobody knows.
+    """
+    rest = b""
+    last = b"\n"
+    for piece in octets:
+        piece = rest + piece
+        rest = b"\r" if piece.endswith(b"\r") else b""
+        piece = piece[: len(piece) - len(rest)]
+        whole = piece.count(b"\r\n")
+        if piece.count(b"\r") != whole:
+            raise _bare_cr()
+        if piece:
+            last = piece[-1:]
+            yield piece if piece.count(b"\n") == whole else _BARE_LF.sub(b"\r\n", piece)
+    if rest:
+        raise _bare_cr()
+    if last != b"\n":
+        yield b"\r\n"
+
+
+def _bare_cr() -> ConfigurationError:
+    return ConfigurationError(
+        "the mail has a carriage return that ends no line; SMTP cannot carry it (RFC 5321 §2.3.8).",
+        field="ready_made",
+    )
 
 
 def _lines(octets: bytes) -> bytes:

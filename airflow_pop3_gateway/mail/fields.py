@@ -24,6 +24,8 @@ Field = tuple[str, str]
 
 MOST_RECIPIENTS = 1000
 """Of one mail: ten times what every server must take (RFC 5321 §4.5.3.1.8)."""
+MOST_CHARACTERS = 2000
+"""Of a field of free text, or of an address with its name."""
 _LOCAL_PART_OCTETS = 64
 _DOMAIN_OCTETS = 255
 _LIST = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^",;<])+')
@@ -37,6 +39,7 @@ _OURS = re.compile(
 )
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _CRLF = "\r\n"
+_WORD = 70
 _PIECE = 60  # characters of one section of a parameter
 
 
@@ -57,7 +60,12 @@ class Mailbox:
         named = _NAMED.fullmatch(text)
         name, address = (named[1].strip(), named[2].strip()) if named else ("", text)
         found = _ADDRESS.fullmatch(address)
-        if found is None or not text.isprintable() or len(found[1].encode()) > _LOCAL_PART_OCTETS:
+        if (
+            found is None
+            or not text.isprintable()
+            or len(text) > MOST_CHARACTERS
+            or len(found[1].encode()) > _LOCAL_PART_OCTETS
+        ):
             raise ConfigurationError(f"{argument}: {text!r:.200} is not a mail address.", field=argument)
         if name[:1] == name[-1:] == '"':
             name = re.sub(r"\\(.)", r"\1", name[1:-1])
@@ -112,13 +120,18 @@ def address_list(boxes: Sequence[Mailbox]) -> str:
 
 
 def unstructured(name: str, text: str) -> Field:
-    """A field of free text, encoded where it is not ASCII (RFC 2047), and folded.
+    """A field of free text, folded; encoded (RFC 2047) where it is not ASCII, could not be folded, or would be read as
+    encoded.
 
-    :raises ConfigurationError: for a control character.
+    :raises ConfigurationError: for a control character, and beyond :data:`MOST_CHARACTERS`.
     """
-    if not text.isprintable():
-        raise ConfigurationError(f"{name}: {text!r:.200} has a control character.", field=name.lower())
-    charset = "us-ascii" if text.isascii() else "utf-8"
+    if not text.isprintable() or len(text) > MOST_CHARACTERS:
+        raise ConfigurationError(
+            f"{name}: {text!r:.200} has a control character, or more than {MOST_CHARACTERS} characters.",
+            field=name.lower(),
+        )
+    plain = text.isascii() and "=?" not in text and max(map(len, text.split(" "))) <= _WORD
+    charset = "us-ascii" if plain else "utf-8"
     return name, Header(text, charset, header_name=name, maxlinelen=76).encode(linesep=_CRLF)
 
 

@@ -118,6 +118,23 @@ def pending_receipt(site: str, key: str = "") -> str:
     return f"outbox/pending/{segment(site)}" + (f"/{key}" if key else "")
 
 
+def waiting_request(site: str, local_ident: str = "") -> str:
+    """A request for a receipt that nobody has answered, or the folder of those of a site."""
+    return f"outbox/waiting/{segment(site)}" + (f"/{segment(local_ident)}.json" if local_ident else "")
+
+
+def answers_of_day(local_ident: str) -> str:
+    """The folder of the answers to the mails of the day of this local ident or batch."""
+    return (
+        f"outbox/answers/{segment(local_ident[:4])}/{segment(local_ident[4:6])}/{segment(local_ident[6:8])}"
+    )
+
+
+def answer(local_ident: str) -> str:
+    """The answer to a request for a receipt; its exclusive creation makes it the only one."""
+    return f"{answers_of_day(local_ident)}/{segment(local_ident)}.json"
+
+
 def receipt_attempt(key: str, attempt: int) -> str:
     """The claim of one attempt to send: of two workers exactly one creates it."""
     return f"outbox/attempts/{key}/{attempt:04d}"
@@ -131,6 +148,11 @@ def sent(key: str) -> str:
 def sent_event(key: str, name: str = "") -> str:
     """Something that happened to a transfer we sent, or the folder of all of it."""
     return f"sent/{key[:2]}/{key}/events" + (f"/{name}.json" if name else "")
+
+
+def sent_request(local_ident: str) -> str:
+    """Leads from what asks for a transfer to its *xfer ident*: the first attempt decides on it."""
+    return f"sent/requests/{local_ident[:2]}/{local_ident}"
 
 
 def sent_attempt(key: str, attempt: int) -> str:

@@ -27,12 +27,30 @@ def key_of(xfer_ident: str) -> str:
     return digest_key("sent", xfer_ident)
 
 
+def xfer_ident(store: Store, local_ident: str, proposed: str) -> str:
+    """The *xfer ident* of what asks for a transfer: the proposed one, or that of the attempt that was first."""
+    key = layout.sent_request(local_ident)
+    found = store.find(key)
+    if found is None:
+        if _put(store, key, proposed.encode()):
+            return proposed
+        found = store.read(key)
+    return found.decode()
+
+
+def supersede(store: Store, before: SentTransfer, proposed: str) -> str:
+    """A transfer that nobody got is given up; what asked for it gets another *xfer ident*."""
+    store.replace(layout.sent_request(before.local_ident), proposed.encode())
+    settle(store, before.key)
+    return proposed
+
+
 def create(store: Store, transfer: SentTransfer) -> SentTransfer:
     """Write a transfer down before SMTP, with its mark when it asks for an acknowledgment.
 
     :returns: the record, of now or of the attempt that wrote it first.
     """
-    if transfer.message_id != transfer.xfer_ident:
+    if transfer.message_id not in ("", transfer.xfer_ident):
         _put(store, layout.sent_ident(transfer.message_id), transfer.key.encode())
     if transfer.requested:
         _put(store, layout.sent_waiting(transfer.key), b"")
@@ -46,7 +64,7 @@ def find(store: Store, ident: str) -> SentTransfer | None:
     if (found := find_key(store, key_of(ident))) is not None:
         return found
     key = store.find(layout.sent_ident(ident))
-    return None if key is None else read(store, key.decode())
+    return None if key is None else find_key(store, key.decode())
 
 
 def find_key(store: Store, key: str) -> SentTransfer | None:
