@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.partners import Smime
 from airflow_pop3_gateway.windows import PollingWindows
 
 Security = Literal["tls", "starttls", "plain"]
 AcknowledgmentOption = Literal["ack_by_monitor", "ack_by_user", "not_to_ack"]
-ErrorMailDisposal = Literal["leave", "delete", "recover"]
 AcknowledgeAfter = Literal["stored", "processed"]
+ErrorMailDisposal = Literal["leave", "delete", "recover"]
 MultipleAttachments = Literal["recover", "extract"]
 Retention = Literal["delete", "keep"]
 Auth = Literal[
@@ -95,6 +96,10 @@ class Limits:
     """Zips in zips, the attached one included: people zip a folder that has zips in it."""
     zip_bytes: int = 1 << 30
     """Octets that come out of all zips of one mail; zips in zips count again."""
+    smime_bytes: int = 32 << 20
+    """Octets of one protected mail, and of what is compressed in it: it is opened in memory, in some five copies."""
+    smime_layers: int = 6
+    """Signatures, encryptions and compressions around one content; RFC 2634 knows three, relays may add some."""
     message_bytes: int = 4 << 30
     """Octets of one mail while it is understood."""
 
@@ -184,11 +189,6 @@ class Address:
 
 
 @dataclass(frozen=True)
-class RemoteSite:
-    """One mail account on a POP3 server (Gateway: *Remote Site*), as the connection type ``pop3`` describes it.
-
-    The first block is where and how to log in, the second what a session does, the third what becomes of a mail.
-@dataclass(frozen=True)
 class AddressPatterns:
     """Mail addresses as text: ``orders@partner.example, *@bank.example``, with ``*`` and ``?``; case does not count."""
 
@@ -203,6 +203,11 @@ class AddressPatterns:
         return any(re.fullmatch(pattern, address.lower()) for pattern in spoken)
 
 
+@dataclass(frozen=True)
+class RemoteSite:
+    """One mail account on a POP3 server (Gateway: *Remote Site*), as the connection type ``pop3`` describes it.
+
+    The first block is where and how to log in, the second what a session does, the third what becomes of a mail.
     Durations are seconds, sizes octets. Build one with keyword arguments; ``name`` is the Airflow connection id.
     """
 
@@ -250,11 +255,6 @@ class AddressPatterns:
     subject_delimiter: str = "//XFB"
     error_mail_disposal: ErrorMailDisposal = "recover"
     acknowledgment_option: AcknowledgmentOption = "ack_by_monitor"
-    smtp_conn_id: str = "smtp_default"
-    local_site: LocalSite = LocalSite()
-    limits: Limits = Limits()
-
-    def __post_init__(self) -> None:
     acknowledge_after: AcknowledgeAfter = "stored"
     acknowledge_partners: AddressPatterns = AddressPatterns()
     trusted_partners: AddressPatterns = AddressPatterns()
@@ -263,6 +263,13 @@ class AddressPatterns:
     receipt_retry_count_max: int = 30
     """Four days and some hours, with delays that double from one minute to four hours (RFC 5321 §4.5.4.1)."""
     receipt_sender: str = ""
+    smtp_conn_id: str = "smtp_default"
+    local_site: LocalSite = LocalSite()
+    smime: Smime | None = None
+    """``None``: what is protected is neither opened nor verified."""
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
         if not self.name:
             raise ConfigurationError("a site needs a name: the id of its Airflow connection.", field="name")
         one_of("security", self.security, Security)
@@ -271,6 +278,7 @@ class AddressPatterns:
         one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
         one_of("error_mail_disposal", self.error_mail_disposal, ErrorMailDisposal)
         one_of("acknowledgment_option", self.acknowledgment_option, AcknowledgmentOption)
+        one_of("acknowledge_after", self.acknowledge_after, AcknowledgeAfter)
         if len(self.alternates) > MAX_ALTERNATES:
             raise ConfigurationError(
                 f"at most {MAX_ALTERNATES} alternates, not {len(self.alternates)}.", field="alternates"
@@ -279,11 +287,14 @@ class AddressPatterns:
             at_least(name, getattr(self, name), 0.001)
         counts = ("retry_count_max", "receipt_retry_count_max", "user_message_limit")
         for name in (*counts, "retry_delay_min", "retention_days"):
-        one_of("acknowledge_after", self.acknowledge_after, AcknowledgeAfter)
             at_least(name, getattr(self, name), 0)
         at_least("retry_delay_max", self.retry_delay_max, self.retry_delay_min)
         for name in ("max_messages", "max_bytes", "max_message_bytes", "poll_interval", "receipts_per_hour"):
             at_least(name, getattr(self, name), 1)
+        if self.receipt_sender and not re.fullmatch(r"[^\s<>]+@[^\s<>]+", self.receipt_sender):
+            raise ConfigurationError(
+                f"receipt_sender={self.receipt_sender!r} is not an address.", field="receipt_sender"
+            )
         if not self.subject_delimiter:
             raise ConfigurationError("subject_delimiter must not be empty.", field="subject_delimiter")
 
@@ -291,14 +302,10 @@ class AddressPatterns:
     def addresses(self) -> tuple[Address, ...]:
         """The main address, then its alternates, in the order they are tried."""
         return (self.address, *self.alternates)
-        if self.receipt_sender and not re.fullmatch(r"[^\s<>]+@[^\s<>]+", self.receipt_sender):
-            raise ConfigurationError(
-                f"receipt_sender={self.receipt_sender!r} is not an address.", field="receipt_sender"
-            )
 
     def public(self) -> dict[str, Any]:
         """A JSON-plain picture without secrets, for logs and records."""
-        picture = dataclasses.asdict(dataclasses.replace(self, token_source=None))
-        for secret in ("password", "access_token", "token_source"):
+        picture = dataclasses.asdict(dataclasses.replace(self, token_source=None, smime=None))
+        for secret in ("password", "access_token", "token_source", "smime"):
             picture.pop(secret)
         return picture

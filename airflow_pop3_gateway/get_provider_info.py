@@ -212,6 +212,18 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "host_name": _field(
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."
     ),
+    "smime_certificate": _field(
+        "S/MIME certificate", "string", "PEM file: ours, that partners encrypt for and that goes with our signature."
+    ),
+    "smime_key": _field("S/MIME key", "string", "PEM file with its key, when it is a file of its own."),
+    "smime_passphrase": _field("S/MIME passphrase", "string", "What opens the key.", format="password"),
+    "smime_partners": _field(
+        "S/MIME partners",
+        "object",
+        'Who must or may protect mail, and whose is protected: {"orders@partner.example": {"certificate": '
+        '"/path/partner.pem", "require_signed": true, "require_encrypted": true, "sign": true, "encrypt": true, '
+        '"request_receipt": true}}. An address may have * and ?.',
+    ),
     "connect_timeout": _field(
         "Connect timeout", "number", "Seconds, looking up the name included.", default=30.0, minimum=0.001
     ),

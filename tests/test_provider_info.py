@@ -74,7 +74,7 @@ def test_airflow_knows_the_provider_and_its_connection_type(manager: ProvidersMa
 def test_the_form_has_every_field_and_hides_secrets(manager: ProvidersManager) -> None:
     widgets = manager.connection_form_widgets
     for name in CONNECTION_FIELDS:
-        secret = name in ("access_token", "client_secret", "refresh_token")
+        secret = name in ("access_token", "client_secret", "refresh_token", "smime_passphrase")
         assert widgets[f"extra__pop3__{name}"].is_sensitive == secret
     assert manager.field_behaviours["pop3"]["hidden_fields"] == ["schema", "extra"]
 

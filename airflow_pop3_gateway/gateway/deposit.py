@@ -20,6 +20,7 @@ from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
 from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
+from airflow_pop3_gateway.gateway.protection import Inspected, inspected
 from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
@@ -79,6 +80,7 @@ class _Mail:
 
     def __init__(self, deposit: Deposit, entry: ManifestEntry, octets: Octets, suffix: str = "") -> None:
         self._octets = octets
+        self._inside = Inspected(octets)
         self._local_ident = entry.local_ident + suffix
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
         self._head = Head.from_bytes(b"")
@@ -127,10 +129,19 @@ class _Mail:
     # ------------------------------------------------------------------------------------- understanding
 
     def _understand(self) -> tuple[Understanding | None, Rejected | None]:
+        entry = self._entry
+        received = layout.moment(entry.retrieved_at)
+        with inspected(self._site, self._octets, entry.length, received) as self._inside:
+            return self._understand_inside()
+
+    def _understand_inside(self) -> tuple[Understanding | None, Rejected | None]:
         understanding: Understanding | None = None
+        inside = self._inside
         try:
-            understanding = understand(self._octets(), self._policy, self._open_file)
-            reason = understanding.rejected
+            understanding = understand(inside.octets(), self._policy, self._open_file)
+            reason = inside.broken or understanding.rejected
+            if understanding.type != "EERP":
+                reason = reason or inside.objection
         except StoreError:
             raise
         except MailError as error:
@@ -168,7 +179,7 @@ class _Mail:
             proposed,
             self._entry.length,
             head,
-            self._octets,
+            self._inside.octets,
         )
         name = self._deposit.choose(choice) or proposed
         try:
@@ -251,7 +262,9 @@ class _Mail:
             ),
             created_at=entry.retrieved_at,
             xfb=self._xfb,
-            defects=tuple(self._defects),
+            defects=(*self._inside.defects, *self._defects),
+            protection=self._inside.protection,
+            mic=self._inside.mic,
             acknowledgment=answer(self._site, head, key, None),
         )
         if understanding is None:

@@ -27,6 +27,7 @@ from airflow_pop3_gateway.config import (
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.hooks.oauth import token_source
+from airflow_pop3_gateway.hooks.smime import smime_from
 from airflow_pop3_gateway.windows import PollingWindows
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -86,6 +87,7 @@ def _site(connection: ConnectionLike) -> RemoteSite:
         local_site=LocalSite(
             mail_address=options.pop("mail_address", ""), host_name=options.pop("host_name", "")
         ),
+        smime=smime_from(options),
         limits=_limits(options.pop("limits", {})),
         polling_windows=PollingWindows(options.pop("polling_windows", "")),
         acknowledge_partners=AddressPatterns(options.pop("acknowledge_partners", "")),

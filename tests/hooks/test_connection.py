@@ -139,5 +139,5 @@ def test_the_form_has_the_words_and_the_defaults_of_the_site() -> None:
             assert tuple(schema["enum"]) == get_args(getattr(config, words[name])), name
         if "default" in schema and name != "pipelining":
             assert schema["default"] == defaults[name], name
-    told_apart = {"name", "address", "login", "password", "local_site", "token_source"}
+    told_apart = {"name", "address", "login", "password", "local_site", "smime", "token_source"}
     assert set(defaults) - told_apart <= set(CONNECTION_FIELDS)

@@ -10,11 +10,11 @@ PACKAGE = "airflow_pop3_gateway"
 
 STOREYS = (
     {"errors", "get_provider_info", "uris"},
-    {"windows"},
+    {"partners", "windows"},
     {"records", "config"},
     {"sent"},
     {"pop3", "mail", "testing"},
-    {"acks", "store"},
+    {"acks", "smime", "store"},
     {"gateway"},
     {"hooks"},
     {"triggers"},
@@ -40,6 +40,7 @@ FOREIGN = {
     "pop3.aio": {"select", "socket", f"{PACKAGE}.pop3.blocking"},
     "mail": OUTSIDE | {"logging", "time"},
     "acks": OUTSIDE | {"logging", "time"},
+    "smime": OUTSIDE | {"logging", "time"},
     "store": {"asyncio", "boto3", "s3fs", "smtplib", "ssl", "upath"},
     "gateway": OUTSIDE,
 }

@@ -61,6 +61,19 @@ def noted() -> set[str]:
     return found
 
 
+def refusals(room: str) -> set[str]:
+    """The codes of every MailRefused that is raised in a room."""
+    trees = (ast.parse(path.read_text()) for path in (PACKAGE / room).glob("*.py"))
+    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        keyword.value.value
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "MailRefused"
+        for keyword in call.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+    }
+
+
 def returned(module: str, function: str) -> set[str]:
     tree = ast.parse((PACKAGE / module).read_text())
     [body] = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
@@ -98,10 +111,9 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
         "report_bytes",
         "unpack_bytes",
     }
-    assert (
-        section("reasons.md", "Why a mail was not taken")
-        == rules | limits | first_arguments("Reason") | COMPOSED
-    )
+    assert section("reasons.md", "Why a mail was not taken") == rules | limits | first_arguments(
+        "Reason"
+    ) | COMPOSED | refusals("smime")
 
 
 def test_every_defect_is_listed() -> None:
@@ -117,7 +129,11 @@ def test_every_reason_of_a_leaf_is_listed() -> None:
 
 def test_every_reason_of_an_acknowledgment_is_listed() -> None:
     listed = section("reasons.md", "Why an acknowledgment")
-    assert listed == returned("acks/asking.py", "deny_reason") | {"ack_by_monitor", "ack_by_user", "not_to_ack"}
+    assert listed == returned("acks/asking.py", "deny_reason") | {
+        "ack_by_monitor",
+        "ack_by_user",
+        "not_to_ack",
+    }
 
 
 @pytest.mark.parametrize("page", ["classification.md", "reasons.md"])

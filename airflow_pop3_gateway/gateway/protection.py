@@ -1,0 +1,143 @@
+"""S/MIME on reception: a mail is opened before it is understood, and what protected it is noted.
+
+Strategy: only the header of a mail says whether anything has to be opened; a plain mail streams on as ever. A protected
+one is read into memory and what is inside takes its place; large ones come one at a time.
+
+Invariant: a site without S/MIME is not touched; what cannot be opened is a reason, never an exception; what is shown is
+what was verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_pop3_gateway.acks import asking
+from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import LimitExceeded, MailRefused
+from airflow_pop3_gateway.gateway.applications import Octets
+from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.partners import Smime
+from airflow_pop3_gateway.records import Defect, Protection, Reason
+from airflow_pop3_gateway.smime import Keyring, is_protected, objection, open_mail
+from airflow_pop3_gateway.smime.entity import body_of
+from airflow_pop3_gateway.smime.mic import USUAL, algorithm_of, mic_of, mic_of_plain
+
+SMALL = 1 << 20
+"""Octets up to which protected mails are opened several at once."""
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A mail as it is to be understood.
+
+    :ivar octets: of what was inside, or of the mail; :ivar mic: what a signed receipt repeats, where one was asked for;
+        :ivar broken: why it cannot be opened; :ivar objection: why it must not be taken unless it is a report.
+    """
+
+    octets: Octets
+    protection: Protection | None = None
+    mic: str | None = None
+    broken: Reason | None = None
+    objection: Reason | None = None
+    defects: tuple[Defect, ...] = ()
+
+
+@functools.lru_cache(maxsize=64)
+def keyring_of(smime: Smime) -> Keyring:
+    """The keys of a site, read once."""
+    return Keyring(smime)
+
+
+@contextlib.contextmanager
+def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iterator[Inspected]:
+    """Open a mail for as long as it is worked on.
+
+    :param octets: gives the mail, each time it is called; :param size: how many there are; :param at: when it came.
+    """
+    if site.smime is None:
+        yield Inspected(octets)
+        return
+    keyring = keyring_of(site.smime)
+    head, body = _beginning(octets, site.limits.header_bytes)
+    if not is_protected(head):
+        asked = mic_algorithm(head)
+        mic = mic_of_plain(octets(), head, body, *asked) if asked else None
+        yield Inspected(octets, mic=mic, objection=objection(keyring, head.from_, None))
+        return
+    with _one_at_a_time if size > SMALL else contextlib.nullcontext():
+        yield _opened(site, keyring, head, octets, size, at)
+
+
+def _opened(
+    site: RemoteSite, keyring: Keyring, head: Head, octets: Octets, size: int, at: datetime
+) -> Inspected:
+    bound = site.limits.smime_bytes
+    if size > bound:
+        return Inspected(
+            octets, broken=Reason("smime_bytes", f"a protected mail of more octets than {bound}")
+        )
+    try:
+        opened = open_mail(b"".join(octets()), keyring, site.limits, at)
+    except (MailRefused, LimitExceeded) as error:
+        code = error.code if isinstance(error, MailRefused) else error.limit
+        return Inspected(octets, broken=Reason(code, str(error)))
+    if opened is None:
+        return Inspected(octets)
+    asked, content = mic_algorithm(head), opened.content
+    inside: Octets = octets if content is None else functools.partial(_pieces, content)
+    return Inspected(
+        inside,
+        opened.protection,
+        mic_of(opened.covered, *asked) if asked else None,
+        objection=objection(keyring, head.from_, opened.protection),
+        defects=tuple(_defects(opened.protection)),
+    )
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    yield content
+
+
+def _defects(protection: Protection) -> Iterator[Defect]:
+    for signer in protection.signers:
+        if not signer.trusted:
+            yield Defect("signer-untrusted", detail=signer.why)
+        if signer.digest == "sha1":
+            yield Defect("weak-digest", detail=signer.digest)
+
+
+def mic_algorithm(head: Head) -> tuple[str, str] | None:
+    """The digest a sender wants in a signed receipt, and how it is spelled; ``None`` when none is asked for.
+
+    The first that we know of those it names, else the usual one (RFC 3335 §5.2).
+    """
+    found = {option.attribute: option for option in asking.options(head)}
+    if "signed-receipt-protocol" not in found and "signed-receipt-micalg" not in found:
+        return None
+    named = found["signed-receipt-micalg"].values if "signed-receipt-micalg" in found else ()
+    known = ((algorithm, name) for name in named if (algorithm := algorithm_of(name)) is not None)
+    return next(known, (USUAL, USUAL))
+
+
+def _beginning(octets: Octets, bound: int) -> tuple[Head, int]:
+    """The header block, and where the body begins; what is too long has none that counts."""
+    beginning = b""
+    for piece in octets():
+        beginning += piece
+        end, body = body_of(beginning)
+        if body < len(beginning):
+            break
+        if len(beginning) > bound:
+            return Head([]), 0
+    else:
+        end, body = body_of(beginning)
+    try:
+        return Head.from_bytes(beginning[:end]), body
+    except LimitExceeded:
+        return Head([]), 0
