@@ -531,6 +531,29 @@ def test_a_login_takes_one_round_trip_where_the_server_pipelines(serve, connect)
 
 
 @pytest.mark.parametrize(
+    ("capabilities", "password", "first"),
+    [
+        (b"USER\r\nSASL PLAIN\r\nPIPELINING\r\n", "secret", b"USER box"),
+        (b"USER\r\nSASL PLAIN\r\n", "secret", b"AUTH PLAIN AGJveABzZWNyZXQ="),
+        (b"SASL PLAIN\r\nPIPELINING\r\n", "secret", b"AUTH PLAIN AGJveABzZWNyZXQ="),
+        (b"USER\r\nSASL PLAIN\r\nPIPELINING\r\n", "gehe\xefm", b"AUTH PLAIN AGJveABnZWhlw69t"),
+        (b"USER\r\nSASL CRAM-MD5 PLAIN\r\nPIPELINING\r\n", "secret", b"AUTH CRAM-MD5"),
+    ],
+)
+def test_name_and_password_come_before_plain_where_that_saves_a_round_trip(
+    serve, connect, capabilities, password, first
+):
+    """Never before what shows no password, and not with a password that only PLAIN has an encoding for."""
+
+    def script(peer):
+        greet(peer, capabilities)
+        peer.hear(first)
+
+    with pytest.raises(ConnectionLost):
+        connect(serve(script).site(password=password))
+
+
+@pytest.mark.parametrize(
     "replies",
     [
         b"-ERR [AUTH] who?\r\n-ERR first USER\r\n+OK\r\n.\r\n",
