@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import (
@@ -47,9 +47,6 @@ from airflow_pop3_gateway.pop3.link import (
 from airflow_pop3_gateway.pop3.replies import Capabilities
 from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
 
-HAPPY_EYEBALLS = 0.25
-"""Seconds until the next address of a name is tried beside the one before it (RFC 8305 §5)."""
-
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -68,8 +65,9 @@ class _Octets(asyncio.BufferedProtocol):
         self.waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(
+            asyncio.Transport, transport
+        )  # by its methods: uvloop's is of no class of asyncio
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.link.space()
@@ -124,6 +122,24 @@ class _Octets(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+
+async def _dial(address: Address, link: Link, seconds: float) -> _Octets:
+    """Connect, as :func:`dial.dial` does: one deadline, and its share of it for every address of the name."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+    found = await asyncio.wait_for(loop.getaddrinfo(address.host, address.port), seconds)
+    places = list(dict.fromkeys(place for *_, place in found))
+    trouble: OSError | asyncio.TimeoutError = OSError("the name has no address")
+    for position, (host, port, *scope) in enumerate(places):
+        left = (ends - loop.time()) / (len(places) - position)
+        zone = f"%{scope[1]}" if any(scope[1:]) else ""
+        opened = loop.create_connection(lambda: _Octets(link, address), f"{host}{zone}", int(port))
+        try:
+            return (await asyncio.wait_for(opened, left))[1]
+        except (OSError, asyncio.TimeoutError) as error:
+            trouble = error
+    raise trouble
 
 
 class AsyncPop3Client:
@@ -316,20 +332,16 @@ class AsyncPop3Client:
 
     async def _connect(self, address: Address) -> None:
         self._drop()
-        site, loop = self._session.site, asyncio.get_running_loop()
-        link = Link(self._session.wire)
-        opened = loop.create_connection(
-            lambda: _Octets(link, address), address.host, address.port, happy_eyeballs_delay=HAPPY_EYEBALLS
-        )
+        site = self._session.site
         try:
-            _, self._octets = await asyncio.wait_for(opened, site.connect_timeout)
+            self._octets = await _dial(address, Link(self._session.wire), site.connect_timeout)
         except asyncio.TimeoutError:
             raise timed_out(address, "connection", site.connect_timeout) from None
         except OSError as error:
             raise unreachable(address, error) from error
         except ValueError:
             raise ConfigurationError(f"host {address.host!r} is not a host name.", field="host") from None
-        self._ends = loop.time() + site.session_timeout
+        self._ends = asyncio.get_running_loop().time() + site.session_timeout
 
     def _drop(self) -> None:
         if self._octets is not None:

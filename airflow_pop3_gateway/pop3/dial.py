@@ -1,8 +1,10 @@
 """A TCP connection by a deadline, for the blocking client: name look-up, and every address of the name, together.
 
-Strategy: the system's ``getaddrinfo`` knows no deadline (a dead name server costs it half a minute and more), so it runs
-in a thread that is left behind when it is late. An address that does not answer gets its share of the time that is left,
-so that the ones after it get theirs.
+Strategy: the system's ``getaddrinfo`` knows no deadline (a dead name server costs it half a minute and more), so it
+runs in a thread that is left behind when it is late. An address that does not answer gets its share of the time that
+is left, so that the ones after it get theirs.
+
+Invariant: whatever the name server and the addresses do, the caller has a connection or an error by the deadline.
 """
 
 from __future__ import annotations

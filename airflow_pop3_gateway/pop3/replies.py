@@ -51,12 +51,17 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], type[CommandRefused]], ...] = tuple(
             MailboxInUse,
         ),
         (
-            r"too (many|often|soon|frequent)|\bwait\b|login.?delay|exceeded|throttl|"
-            r"\b(rate|connection|session|login)s?.?limit|maximum\b.*\b(connection|session|login)",
+            (
+                r"too (many|often|soon|frequent)|\bwait\b|login.?delay|exceeded|throttl|"
+                r"\b(rate|connection|session|login)s?.?limit|maximum\b.*\b(connection|session|login)"
+            ),
             LoginDelayed,
         ),
         (
-            r"temporar|unavailable|\blater\b|overload|maintenance|(system|internal) (error|problem)|connection is closed",
+            (
+                r"temporar|unavailable|\blater\b|overload|maintenance|(system|internal) (error|problem)|"
+                r"connection is closed"
+            ),
             ServerUnavailable,
         ),
         # "Invalid password, please try again" is a no.

@@ -469,3 +469,26 @@ def test_a_cancelled_task_closes_the_connection(serve):
             await client.noop()
 
     asyncio.run(cancel())
+
+
+def test_the_asyncio_client_runs_on_uvloop_as_well(serve, box):
+    """Airflow's own servers run on it where it is installed; its transports are of no class of asyncio."""
+    uvloop = pytest.importorskip("uvloop")
+
+    def script(peer):
+        peer.log_in(PIPELINING)
+        peer.hear(b"RETR 1"), peer.hear(b"RETR 2")
+        peer.say(b"+OK\r\none\r\n.\r\n+OK\r\ntwo\r\n.\r\n")
+        peer.answer(b"QUIT", b"+OK bye\r\n")
+
+    async def session():
+        async with await AsyncPop3Client.connect(serve(script).site()) as client:
+            await client.retrieve([1, 2], box)
+            await client.quit()
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(session())
+    finally:
+        loop.close()
+    assert box.mails == {1: b"one\r\n", 2: b"two\r\n"}
