@@ -1,8 +1,8 @@
 """Finished messages go out by the Airflow connection type ``smtp``, octet for octet.
 
 Strategy: the hook of the smtp provider reads the connection, does TLS, basic login and OAuth2; what it lacks is here: a
-finished message, a null reverse-path, an answer for each recipient, errors that say "later" or "no", and implicit
-TLS with the connection's default options (the provider would ask for STARTTLS inside TLS).
+finished message of any size, a null reverse-path, an answer for each recipient, errors that say "later" or "no", and
+implicit TLS with the connection's default options (the provider would ask for STARTTLS inside TLS).
 
 Invariant: a message is given to a relay at most once by one call; a connection whose state is in doubt is closed.
 ``_smtp_client`` is the only private name of the provider that is touched, here and nowhere else.
@@ -15,9 +15,10 @@ import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 from airflow_pop3_gateway.errors import (
     AcknowledgmentError,
@@ -26,6 +27,9 @@ from airflow_pop3_gateway.errors import (
     RelayRefused,
     RelayUnavailable,
 )
+from airflow_pop3_gateway.gateway.send import Envelope, Submitted
+from airflow_pop3_gateway.hooks import submission
+from airflow_pop3_gateway.mail.compose import Chunks
 
 
 class GatewaySmtpHook(SmtpHook):
@@ -58,32 +62,51 @@ class GatewaySmtpHook(SmtpHook):
         :raises RelayUnavailable: 4xx, or the relay could not be reached; the message was not accepted.
         :raises ConfigurationError: the connection itself must be corrected; nothing was sent.
         """
-        addresses = (mail_from, *recipients)
+        envelope = Envelope(mail_from, tuple(recipients), len(data), not data.isascii())
+        replies = self.submit(envelope, lambda: (data,)).replies
+        refused = {recipient: reply for recipient, reply in replies.items() if not reply.startswith("2")}
+        if len(refused) == len(replies):
+            raise _refusal(refused)
+        return refused
+
+    def submit(self, envelope: Envelope, octets: Chunks) -> Submitted:
+        """Give the relay a mail, streamed, and hand back each of its replies.
+
+        :param octets: the whole mail with CRLF line ends; dots are stuffed here.
+        :raises RelayRefused: the relay offers not what the mail needs; it was told nothing.
+        :raises RelayUnavailable: it cannot be reached, or what it did with the mail is not known.
+        :raises ConfigurationError: the connection itself must be corrected; nothing was sent.
+        """
         client = self._connected()
         try:
-            if not all(map(str.isprintable, addresses)):
-                raise ValueError("control character")
-            client.ehlo_or_helo_if_needed()
-            options = ["BODY=8BITMIME"] if not data.isascii() and client.has_extn("8bitmime") else []
-            if not all(map(str.isascii, addresses)) and client.has_extn("smtputf8"):
-                options.append("SMTPUTF8")
-            refused = client.sendmail(mail_from, list(recipients), data, mail_options=options)
-        except smtplib.SMTPRecipientsRefused as error:
-            raise _refusal(error.recipients) from None
-        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
-            reply = (error.smtp_code, error.smtp_error)
-            raise _refusal(dict.fromkeys(recipients, reply)) from None
-        except ValueError as error:
-            self._disconnect()
-            raise RelayRefused(
-                f"An address cannot be given to {self._place} (no SMTPUTF8 there, or a control character): "
-                f"{addresses!r}",
-                refused=dict.fromkeys(recipients, ""),
-            ) from error
-        except OSError as error:
-            self._disconnect()
+            return submission.submit(client, envelope, octets)
+        except GatewayError:
+            raise
+        except (OSError, ValueError) as error:
+            client.close()
             raise RelayUnavailable(f"The connection to {self._place} broke: {error}") from error
-        return {recipient: _text(reply) for recipient, reply in refused.items()}
+        finally:
+            if client.sock is None:
+                self._disconnect()
+
+    @property
+    def default_recipients(self) -> str:
+        """Who gets what is sent to nobody by name: ``to_email`` in the connection's extra, ``""`` without."""
+        return str(self._fields.get("to_email") or "")
+
+    @property
+    def default_sender(self) -> str:
+        """Who sends where nobody is named: ``from_email`` of the connection, ``""`` without."""
+        return str(self._fields.get("from_email") or "")
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        try:
+            return self.get_connection(self.smtp_conn_id).extra_dejson
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                f"There is no connection {self.smtp_conn_id!r}.", field="smtp_conn_id"
+            ) from error
 
     def _connected(self) -> smtplib.SMTP:
         """The client of the provider's hook, connected and logged in."""
@@ -105,7 +128,7 @@ class GatewaySmtpHook(SmtpHook):
         cause = error.__context__ if isinstance(error, AirflowException) else error
         advice = f"Correct connection {self.smtp_conn_id!r}"
         if isinstance(cause, smtplib.SMTPAuthenticationError) and cause.smtp_code >= 500:
-            reply = _text((cause.smtp_code, cause.smtp_error))
+            reply = _text(cause.smtp_code, cause.smtp_error)
             return ConfigurationError(
                 f"{self._place} refused the login ({reply}). {advice}: login and password.", field="password"
             )
@@ -138,16 +161,14 @@ class GatewaySmtpHook(SmtpHook):
         return f"SMTP relay {self.host}:{self.port}" if self.smtp_connection else "SMTP relay"
 
 
-def _text(reply: tuple[int, bytes | str]) -> str:
-    code, words = reply
+def _text(code: int, words: bytes | str) -> str:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     return f"{code} {' '.join(text.split())}"
 
 
-def _refusal(replies: Mapping[str, tuple[int, bytes | str]]) -> AcknowledgmentError:
+def _refusal(refused: Mapping[str, str]) -> AcknowledgmentError:
     """No recipient got the message: for good when every reply says so, later when one does."""
-    refused = {recipient: _text(reply) for recipient, reply in replies.items()}
     sentence = "; ".join(f"{recipient}: {reply}" for recipient, reply in refused.items())
-    if all(code >= 500 for code, _ in replies.values()):
+    if all(reply.startswith("5") for reply in refused.values()):
         return RelayRefused(f"The relay refused the message: {sentence}", refused=refused)
     return RelayUnavailable(f"The relay postponed the message: {sentence}", refused=refused)
