@@ -70,10 +70,14 @@ class TokenEndpoint:
     scope: str = ""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.token_url)
-        if parts.scheme != "https" or not parts.hostname:
+        try:
+            parts = urlsplit(self.token_url)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
             raise ConfigurationError(
-                f"token_url {self.token_url!r} must begin with https://; secrets go there.", field="token_url"
+                "token_url must be https://host/…, without a name and a password in it; secrets go there.",
+                field="token_url",
             )
         if not self.client_id:
             raise ConfigurationError("client_id is empty; tokens are given to a client.", field="client_id")
@@ -101,10 +105,13 @@ class TokenEndpoint:
 
     def _renew(self, kept: _Kept) -> None:
         refresh_token = kept.refresh_token or self.refresh_token
-        # Should this fail, the next attempt begins with what the connection says.
-        kept.token = kept.refresh_token = ""
+        kept.token = ""
         asked = time.monotonic()
-        answer = self._ask(refresh_token)
+        try:
+            answer = self._ask(refresh_token)
+        except ConfigurationError:
+            kept.refresh_token = ""  # the next attempt begins with what the connection says
+            raise
         token = answer.get("access_token")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise ConfigurationError(

@@ -140,19 +140,23 @@ def test_a_refresh_token_that_changes_is_followed_while_the_process_runs(
     assert [form["refresh_token"] for form in server.asked] == ["first", "second", "second"]
 
 
-def test_after_a_failure_the_refresh_token_of_the_connection_counts_again(
+def test_trouble_on_the_way_changes_no_refresh_token_and_a_no_brings_back_the_one_of_the_connection(
     server: TokenServer, ask: Ask
 ) -> None:
     server.lifetime = 0
     server.extra = {"refresh_token": "second"}
     endpoint = ask(refresh_token="first")
     endpoint()
-    server.answer = (400, b'{"error": "invalid_grant"}')
-    with pytest.raises(ConfigurationError):
-        endpoint()
+    for answer, kind in (
+        ((503, b""), ServerUnavailable),
+        ((400, b'{"error": "invalid_grant"}'), ConfigurationError),
+    ):
+        server.answer = answer
+        with pytest.raises(kind):
+            endpoint()
     server.answer = None
     endpoint()
-    assert [form["refresh_token"] for form in server.asked] == ["first", "second", "first"]
+    assert [form["refresh_token"] for form in server.asked] == ["first", "second", "second", "first"]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +326,8 @@ def test_a_site_with_a_source_is_a_value_like_any_other() -> None:
         ({"token_url": "http://h/token", **APP}, "token_url"),
         ({"token_url": "h/token", **APP}, "token_url"),
         ({"token_url": "https:///token", **APP}, "token_url"),
+        ({"token_url": "https://[::1/token", **APP}, "token_url"),
+        ({"token_url": "https://id:secret@h/token", **APP}, "token_url"),
         ({"tenant_id": "t/../u", **APP}, "tenant_id"),
         ({"tenant_id": "t", "client_secret": "secret"}, "client_id"),
         ({"tenant_id": "t", "client_id": "id"}, "client_secret"),
@@ -329,5 +335,6 @@ def test_a_site_with_a_source_is_a_value_like_any_other() -> None:
     ],
 )
 def test_options_that_make_no_sense_together_are_named(extra: dict[str, str], field: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"Connection 'orders', {field}: "):
+    with pytest.raises(ConfigurationError, match=f"Connection 'orders', {field}: ") as caught:
         site_from(connection(**extra))
+    assert "id:secret" not in str(caught.value)
