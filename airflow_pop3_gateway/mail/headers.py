@@ -187,7 +187,7 @@ class Head:
     def encoding(self) -> str:
         """Content-Transfer-Encoding, lower case, ``7bit`` where it is missing."""
         raw = self.get("content-transfer-encoding")
-        return parse_parameters(raw).value.strip("\"'") or "7bit" if raw is not None else "7bit"
+        return parse_parameters(raw).value.strip("\"',") or "7bit" if raw is not None else "7bit"
 
     @property
     def auto_submitted(self) -> bool:

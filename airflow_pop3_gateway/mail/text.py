@@ -92,6 +92,7 @@ class MessageText:
         self._add(self._decode(b"", True))
         if self._file is None:
             text = _LINE_END.sub("\n", "".join(self._kept)).rstrip("\n").encode("utf-8", "replace").decode()
+            text = text.replace("\0", "\ufffd")
             if len(text) <= limit:
                 return text, None
             self._to_file()
@@ -99,4 +100,4 @@ class MessageText:
             text = _LINE_END.sub("\n", self._start)
         assert self._file is not None
         stored = self._file.stored(self._file.commit(), self._size, self._digest.hexdigest())
-        return text[:limit] if keep_start else None, stored
+        return text[:limit].replace("\0", "\ufffd") if keep_start else None, stored

@@ -26,13 +26,37 @@ FALLBACK = "airflow_pop3_gateway.windows_1252"
 _NOT_CHARSETS = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 )
+# As mail readers take them (the Encoding Standard of WHATWG says so too): agents name a set and use a wider one.
+_WIDER = {
+    "big5": "big5hkscs",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "iso2022_jp": "iso2022_jp_ext",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "shift_jis": "cp932",
+    "tis-620": "cp874",
+}
+_LABELS = {
+    "iso-8859-6-e": "iso8859-6",
+    "iso-8859-6-i": "iso8859-6",
+    "iso-8859-8-e": "iso8859-8",
+    "iso-8859-8-i": "iso8859-8",
+    "windows-31j": "cp932",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-mac-roman": "mac-roman",
+}
+_CODE_PAGE = re.compile(r"(?:x-)?(?:windows|win|cp|ibm|ms)[-_ ]?(\d{3,5})")
 _FOLD = re.compile(rb"[\r\n]+[ \t]*")
-_WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?([^?]*)\?=")
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
+# A question mark may stand in a word, in spite of RFC 2047 §4.2; what begins another word may not.
+_WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]+")
 _SPACES = re.compile(r"[\x00-\x20\x7f]+")
-_VALUE = re.compile(r" ?([^ ;]*)")
+_VALUE = re.compile(r" ?(?:\([^()]*\) ?)?([^ ;(]*)")
 _PARAMETER = re.compile(
-    r'([^ =;"]{1,40}) ?= ?(?:"((?:[^"\\]|\\.)*)"?|'
+    r'([^ =;"]{1,40})(?: ?\([^()]*\))? ?= ?(?:\([^()]*\) ?(?="))?(?:"((?:[^"\\]|\\.)*)"?|'
     r"([^;]*?)(?=;|$| (?:charset|name|filename|boundary|format|type|report-type|micalg|protocol)\*?=))",
     re.IGNORECASE,
 )
@@ -69,14 +93,17 @@ codecs.register_error(FALLBACK, _windows_1252)
 def charset_codec(charset: str) -> str | None:
     """The Python codec of a charset label, or ``None`` when there is none that maps octets to characters."""
     label = charset.strip().strip("\"'").lower()
-    try:
-        name = codecs.lookup(label).name
-        if name in _NOT_CHARSETS:
-            return None
-        b"x".decode(name, "replace")
-    except (LookupError, ValueError):
-        return None
-    return name
+    page = _CODE_PAGE.fullmatch(label)
+    for spelling in (label, _LABELS.get(label) or (f"cp{page[1]}" if page else label.removeprefix("x-"))):
+        try:
+            name = codecs.lookup(spelling).name
+            if name in _NOT_CHARSETS:
+                return None
+            b"x".decode(name, "replace")
+        except (LookupError, ValueError):
+            continue
+        return _WIDER.get(name, name)
+    return None
 
 
 def decode_octets(octets: bytes, charset: str = "") -> str:
@@ -107,10 +134,20 @@ def unfold(raw: bytes) -> bytes:
 def _word_octets(encoding: str, payload: str) -> bytes:
     if encoding in "qQ":
         return binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
-    clean = _NOT_BASE64.sub("", payload)
+    clean = payload.replace("=", "")
     if len(clean) % 4 == 1:
         clean = clean[:-1]
     return binascii.a2b_base64(clean + "=" * (-len(clean) % 4))
+
+
+def _octets_of(words: list[tuple[str, str]]) -> bytes:
+    """The octets of neighbouring words; base64 that was cut within a quad goes on in the next word."""
+    words = [(way, _NOT_BASE64.sub("", payload) if way in "bB" else payload) for way, payload in words]
+    if len(words) > 1 and all(way in "bB" for way, _ in words):
+        whole = "".join(payload for _, payload in words)
+        if any(len(payload) % 4 for _, payload in words) and not len(whole) % 4 and "=" not in whole[:-2]:
+            words = [("b", whole)]
+    return b"".join(_word_octets(way, payload) for way, payload in words)
 
 
 def decode_words(text: str) -> str:
@@ -119,13 +156,13 @@ def decode_words(text: str) -> str:
         return text
     pieces = _WORD.split(text)
     out = [pieces[0]]
-    pending: list[bytes] = []
+    pending: list[tuple[str, str]] = []
     for at in range(1, len(pieces), 4):
         charset, encoding, payload, gap = pieces[at : at + 4]
-        pending.append(_word_octets(encoding, payload))
+        pending.append((encoding, payload))
         last = at + 4 >= len(pieces)
         if last or gap.strip() or pieces[at + 4].lower() != charset.lower():
-            out.append(decode_octets(b"".join(pending), charset.partition("*")[0]))
+            out.append(decode_octets(_octets_of(pending), charset.partition("*")[0]))
             pending.clear()
             if last or gap.strip():
                 out.append(gap)
@@ -182,8 +219,11 @@ def _parse(raw: bytes) -> Parameters:
     assert value is not None
     parameters: dict[str, str] = {}
     sections: dict[str, list[tuple[int, bool, str]]] = {}
-    if value.end() < len(flat):
-        for name, quoted, token in _PARAMETER.findall(flat, value.end()):
+    kind, end = value[1].lower(), value.end()
+    if "=" in kind:  # the value was forgotten, the parameters were not
+        kind, end = "", 0
+    if end < len(flat):
+        for name, quoted, token in _PARAMETER.findall(flat, end):
             section = _SECTION.match(printable(name.lower()))
             if section is None:
                 continue
@@ -200,7 +240,7 @@ def _parse(raw: bytes) -> Parameters:
                     parameters[name] = printable(decode_words(decode_octets(plain.encode("latin-1"))))
     for name, found in sections.items():
         parameters[name] = _continued(found)
-    return Parameters(printable(value[1].lower()), parameters)
+    return Parameters(printable(kind), parameters)
 
 
 def _mailboxes(text: str) -> Iterator[tuple[str, str]]:

@@ -211,7 +211,7 @@ class Zip:
             or zips.directories > _DIRECTORY[0] + zips.limits.zip_members * _DIRECTORY[1]
         ):
             raise zips.exceeded("zip_members", "the zips of the mail have more members")
-        files = [info for info in infos if not info.is_dir()]
+        files = [info for info in infos if not info.filename.endswith("/")]
         readable = [info for info in files if _readable(info)]
         self._partly |= len(readable) < len(files)
         said = sum(info.file_size for info in readable)

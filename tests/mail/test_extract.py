@@ -355,7 +355,7 @@ def test_an_html_message_goes_to_an_html_file(desk, letter) -> None:
         ("; charset=base64", b"Hello", "Hello", {"unknown-charset"}),
         ("; charset=utf-8", b"a\xffb", "a\ufffdb", {"encoding-lies"}),
         ("; charset=utf-16le", "Hé".encode("utf-16le"), "Hé", {"encoding-lies"}),
-        ("", b"a\0b", "a\0b", set()),
+        ("", b"a\0b", "a\ufffdb", set()),
         ("", b"begin 644 x.txt\r\n#86)C\r\n`\r\n", "begin 644 x.txt\n#86)C\n`", {"uuencode-in-text"}),
     ],
 )
@@ -521,6 +521,16 @@ def test_a_source_that_fails_ends_it_and_leaves_nothing_open(desk) -> None:
 
 
 # -- cutting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_nul_in_a_text_stays_out_of_the_record(desk, long: bool) -> None:
+    """Databases that take JSON refuse it."""
+    text = "a\0b" + "." * 300 * long
+    understanding = desk.understand(one_file(before=text))
+    assert understanding.user_message is not None and understanding.user_message.startswith("a\ufffdb")
+    assert not long or desk.files["MAIL.txt"] == text.encode()
+
 
 BUILDING = st.sampled_from(
     [

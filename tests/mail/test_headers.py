@@ -147,3 +147,11 @@ def test_any_octets_are_a_head(block: bytes) -> None:
     for value in (head.subject, head.from_, head.message_id, head.encoding, head.content_type.value):
         value.encode("utf-8")
     assert head.is_list in (True, False) and head.auto_submitted in (True, False)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"base64", b" BASE64 ", b'"base64"', b"base64;", b"base64,", b"base64 (c)", b"(c) base64", b"base64(c)"],
+)
+def test_a_transfer_encoding_is_one_in_spite_of_dirt(raw: bytes) -> None:
+    assert Head.from_bytes(b"Content-Transfer-Encoding: " + raw + b"\r\n").encoding == "base64"

@@ -31,10 +31,43 @@ from airflow_pop3_gateway.mail import words
         (b"a\x00b\x07c", "a b c"),
         (b"folded\r\n\there", "folded here"),
         (b"=?utf-8?q?not closed", "=?utf-8?q?not closed"),
+        (b"=?utf-8?q?really??=", "really?"),
+        (b"=?utf-8?q?a?b?= =?utf-8?q?c?=", "a?bc"),
+        (b"=?utf-8?q?not closed =?utf-8?q?d?=", "=?utf-8?q?not closed d"),
+        (b"=?utf-8?b?4p?= =?utf-8?b?yT?=", "✓"),
+        (b"=?utf-8?b?4o?= =?utf-8?b?Ks?=", "\u20ac"),
+        (b"=?utf-8?b?w7w?= =?utf-8?b?w7w?=", "üü"),
     ],
 )
 def test_text_of_a_field(raw: bytes, text: str) -> None:
     assert words.text_of(raw) == text
+
+
+@pytest.mark.parametrize(
+    ("label", "octets", "text"),
+    [
+        ("iso-8859-1", b"\x80 1", "€ 1"),
+        ("gb2312", b"\xe9F", "镕"),
+        ("ks_c_5601-1987", b"\x8cc", "똠"),
+        ("Shift_JIS", b"\x87@", "①"),
+        ("x-sjis", b"\x93\xfa", "日"),
+        ("iso-2022-jp", b"\x1b(I1\x1b(B", "ｱ"),
+        ("big5", b"\x87@", "䏰"),
+        ("windows-874", b"\xa1", "ก"),
+        ("tis-620", b"\xa1", "ก"),
+        ("x-windows-949", b"\xb0\xa1", "가"),
+        ("cp-850", b"\x84", "ä"),
+        ("win-1251", b"\xcf", "П"),
+        ("iso-8859-8-i", b"\xf9", "ש"),
+        ("x-mac-roman", b"\x8a", "ä"),
+        ("utf8", b"\xc3\xa4", "ä"),
+        ("rot13", b"abc", "abc"),
+        ("windows-99999", b"\xe4", "ä"),
+    ],
+)
+def test_a_charset_is_the_one_its_senders_mean(label: str, octets: bytes, text: str) -> None:
+    """Names of a part of a set for the whole set, and the names agents make up."""
+    assert words.decode_octets(octets, label) == text
 
 
 @pytest.mark.parametrize(
@@ -60,6 +93,9 @@ def test_text_of_a_field(raw: bytes, text: str) -> None:
         (b"; name=x", "", {"name": "x"}),
         (b"attach\x01ment; na\x02me=a\x1bb", "attach", {"me": "a b"}),
         (b"a\x85b; x\x85y=1", "a b", {"x y": "1"}),
+        (b'filename="a b.txt"; size=3', "", {"filename": "a b.txt", "size": "3"}),
+        (b'(c) a/b(c); (c) name (c) = (c) "x.txt"', "a/b", {"name": "x.txt"}),
+        (b"a/b; name=report (1).txt", "a/b", {"name": "report (1).txt"}),
         (b"", "", {}),
     ],
 )

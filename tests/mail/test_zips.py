@@ -110,6 +110,16 @@ def test_names_are_made_safe_and_differ(desk) -> None:
     assert [file.original_name for file in understanding.unpacked] == names[:-1]
 
 
+def test_a_member_without_a_name_gets_one(desk) -> None:
+    changed = bytearray(zipped(("?", b"x")).replace(b"?", b""))
+    entry = changed.find(b"PK\1\2")
+    struct.pack_into("<H", changed, 26, 0)
+    struct.pack_into("<H", changed, entry + 28, 0)
+    struct.pack_into("<II", changed, len(changed) - 10, len(changed) - 22 - entry, entry)
+    understanding = desk.understand(letter(("n.zip", bytes(changed))), UNZIP)
+    assert [file.name for file in understanding.unpacked] == ["part-2.bin"]
+
+
 def test_two_members_of_one_name_are_two_files() -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         octets = zipped(("a", b"1"), ("a", b"2"))
