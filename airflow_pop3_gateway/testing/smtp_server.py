@@ -11,6 +11,11 @@ server runs.
 ``hang-data``          never answers after the message
 ``cut-data``           closes the connection after the message, which is not taken
 ``lose-answer``        takes the message and closes the connection: the sender cannot know
+``drop-in-data``       closes the connection when the message begins
+``rcpt-most:N``        452 to every recipient of a message after the first N
+``size:N``             says ``SIZE N``, and takes no more
+``dsn``                says ``DSN`` and takes its parameters (RFC 3461)
+``hide:KEYWORD``       does not say this keyword: ``hide:8BITMIME``, ``hide:SMTPUTF8``, ``hide:SIZE``
 ====================== =====================================================================
 
 Invariant: ``box`` has a message if and only if the server took it, with exactly the octets that were sent.
@@ -19,7 +24,7 @@ Invariant: ``box`` has a message if and only if the server took it, with exactly
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
 
@@ -31,11 +36,16 @@ from airflow_pop3_gateway.testing.certificates import Certificates
 
 @dataclass(frozen=True)
 class Delivered:
-    """One message that was taken. :ivar mail_from: the reverse-path, ``""`` for the null one."""
+    """One message that was taken.
+
+    :ivar mail_from: the reverse-path, ``""`` for the null one; :ivar options: of MAIL and, by recipient, of RCPT, as they
+        came; the key of the first is ``""``.
+    """
 
     mail_from: str
     recipients: tuple[str, ...]
     octets: bytes
+    options: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 class SmtpServer:
@@ -64,6 +74,7 @@ class SmtpServer:
         self._certificates = certificates or (None if security == "plain" else Certificates())
         context = self._certificates.server_context() if self._certificates else None
         self._controller = _FreePort(
+            self,
             _Handler(self),
             hostname=self.host,
             port=0,
@@ -94,9 +105,13 @@ class SmtpServer:
 class _FreePort(Controller):
     """Listens on any port that is free, and knows which."""
 
+    def __init__(self, owner: SmtpServer, handler: _Handler, **options: Any) -> None:
+        self._owner = owner
+        super().__init__(handler, **options)  # type: ignore[no-untyped-call, unused-ignore]
+
     def factory(self) -> SMTP:
         """aiosmtpd takes TLS from the first octet for none, and would refuse every login there."""
-        session: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        session = _Session(self._owner, self.handler, **self.SMTP_kwargs)
         session._auth_require_tls = bool(session.tls_context)
         return session
 
@@ -104,6 +119,46 @@ class _FreePort(Controller):
         assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+class _Session(SMTP):
+    """What aiosmtpd does not know: the parameters of DSN, and to break off."""
+
+    def __init__(self, owner: SmtpServer, handler: Any, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._owner = owner
+        self.given: dict[str, str] = {}
+        for word in owner.faults:
+            if word.startswith("size:"):
+                self.data_size_limit = int(word.partition(":")[2])
+        if "dsn" in owner.faults:
+            self.command_size_limits["MAIL"] += 200
+            self.command_size_limits["RCPT"] += 500
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        """``MAIL FROM``"""
+        self.given = {"": arg.partition(">")[2].strip()} if arg else {}
+        await super().smtp_MAIL(self._without(arg, "RET=", "ENVID="))
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        """``RCPT TO``"""
+        if arg:
+            address, _, options = arg.partition(">")
+            self.given[address.partition("<")[2]] = options.strip()
+        await super().smtp_RCPT(self._without(arg, "NOTIFY=", "ORCPT="))
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        """``DATA``"""
+        if "drop-in-data" in self._owner.faults and self.transport is not None:
+            await self.push("354 go on")
+            self.transport.close()
+            return
+        await super().smtp_DATA(arg)  # type: ignore[arg-type, unused-ignore]
+
+    def _without(self, arg: str | None, *names: str) -> str | None:
+        if arg is None or "dsn" not in self._owner.faults:
+            return arg
+        return " ".join(word for word in arg.split(" ") if not word.upper().startswith(names))
 
 
 class _Authenticator:
@@ -120,6 +175,16 @@ class _Handler:
 
     def __init__(self, owner: SmtpServer) -> None:
         self._owner = owner
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        hidden = {word.partition(":")[2] for word in self._owner.faults if word.startswith("hide:")}
+        said = [line for line in responses if line[4:].partition(" ")[0] not in hidden]
+        if "dsn" in self._owner.faults:
+            said.insert(1, "250-DSN")
+        return said
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -138,6 +203,9 @@ class _Handler:
             return "550 5.1.1 no such user"
         if f"rcpt-450:{address}" in self._owner.faults:
             return "450 4.2.1 mailbox is busy"
+        for word in self._owner.faults:
+            if word.startswith("rcpt-most:") and len(envelope.rcpt_tos) >= int(word.partition(":")[2]):
+                return "452 4.5.3 too many recipients"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 recipient taken"
 
@@ -152,7 +220,8 @@ class _Handler:
         if "cut-data" not in faults:
             sender = (envelope.mail_from or "").removeprefix("<>")
             octets = envelope.original_content or b""
-            self._owner.box.append(Delivered(sender, tuple(envelope.rcpt_tos), octets))
+            assert isinstance(server, _Session)
+            self._owner.box.append(Delivered(sender, tuple(envelope.rcpt_tos), octets, server.given))
         if faults & {"cut-data", "lose-answer"} and server.transport is not None:
             server.transport.close()
         return "250 2.0.0 message taken"

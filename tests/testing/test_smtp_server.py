@@ -132,3 +132,46 @@ def test_tls_from_the_first_octet_with_a_login(smtp_server: Serve) -> None:
         client.sendmail("a@x.example", ["b@y.example"], MESSAGE)
 
     assert len(server.box) == 1
+
+
+def test_extensions_are_offered_and_hidden(smtp_server: Serve) -> None:
+    server = smtp_server("dsn", "size:1000", "hide:SMTPUTF8", "hide:8BITMIME")
+
+    with smtplib.SMTP(server.host, server.port, timeout=20) as client:
+        client.ehlo()
+
+    assert client.has_extn("dsn")
+    assert client.esmtp_features["size"] == "1000"
+    assert not client.has_extn("smtputf8")
+    assert not client.has_extn("8bitmime")
+
+
+def test_what_was_asked_of_the_server_is_kept_with_the_message(smtp_server: Serve) -> None:
+    server = smtp_server("dsn")
+
+    with smtplib.SMTP(server.host, server.port, timeout=20) as client:
+        client.sendmail(
+            "a@x.example", ["b@y.example"], MESSAGE, ["RET=HDRS", "ENVID=Abc"], ["ORCPT=rfc822;b@y.example"]
+        )
+
+    assert server.box[0].options[""].endswith("RET=HDRS ENVID=Abc")
+    assert server.box[0].options["b@y.example"] == "ORCPT=rfc822;b@y.example"
+
+
+def test_so_many_recipients_and_no_more(smtp_server: Serve) -> None:
+    server = smtp_server("rcpt-most:1")
+
+    with smtplib.SMTP(server.host, server.port, timeout=20) as client:
+        refused = client.sendmail("a@x.example", ["b@y.example", "c@y.example"], MESSAGE)
+
+    assert refused["c@y.example"][0] == 452
+    assert server.box[0].recipients == ("b@y.example",)
+
+
+def test_the_connection_can_drop_while_the_message_comes(smtp_server: Serve) -> None:
+    server = smtp_server("drop-in-data")
+
+    with pytest.raises(smtplib.SMTPServerDisconnected):
+        send(server)
+
+    assert server.box == []
