@@ -25,6 +25,8 @@ UNNAMED = ("application/octet-stream", "smime.p7m")
 """Agents that do not know the type send this (RFC 8551 §3.9)."""
 
 _BODY = re.compile(rb"\r?\n\r?\n")
+_NEXT_FIELD = re.compile(rb"\r?\n(?![ \t])")
+_DESCRIBES = re.compile(rb"(content-[^:]*|mime-version)[ \t]*:", re.IGNORECASE)
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
@@ -55,8 +57,8 @@ class Entity:
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
-        end, self._body = body_of(octets)
-        self.head = Head.from_bytes(octets[:end])
+        self._end, self._body = body_of(octets)
+        self.head = Head.from_bytes(octets[: self._end])
 
     @property
     def body(self) -> bytes:
@@ -84,17 +86,15 @@ class Entity:
 
     def described(self, content: bool) -> list[bytes]:
         """The fields that say what the content is, or all others."""
+        fields = _NEXT_FIELD.split(self.octets[: self._end])
         return [
-            b"%b: %b\r\n" % (name.title(), value.rstrip())
-            for name, value in self.head.fields
-            if (name.startswith(b"content-") or name == b"mime-version") is content
+            field + b"\r\n" for field in fields if field and (_DESCRIBES.match(field) is not None) is content
         ]
 
     def inner(self) -> bytes:
         """The content with the fields that describe it: what is protected."""
-        return b"".join(
-            [*(one for one in self.described(True) if not one.startswith(b"Mime-V")), b"\r\n", self.body]
-        )
+        described = (field for field in self.described(True) if not field.lower().startswith(b"mime-version"))
+        return b"".join([*described, b"\r\n", self.body])
 
     def within(self, outer: Entity) -> bytes:
         """The mail whose content this is: the other fields are those of the protected mail."""
