@@ -32,6 +32,7 @@ from airflow_pop3_gateway.errors import (
     StoreError,
     StoreUnsuitable,
 )
+from airflow_pop3_gateway.store.groups import Group, grouping
 from airflow_pop3_gateway.store.writers import TEMPORARY, LocalWriter, ObjectWriter, Writer, mapped
 
 READ_CHUNK = 1 << 20
@@ -84,11 +85,18 @@ class Store:
             raise StoreError(f"{key!r} is not a key: parts must be plain names.", key=key)
         return f"{self._root}/{key}"
 
-    def create(self, key: str) -> Writer:
-        """Begin an object of unknown length. :raises StoreUnavailable: when the store refuses at once."""
+    def create(self, key: str, group: Group | None = None) -> Writer:
+        """Begin an object of unknown length. :raises StoreUnavailable: when the store refuses at once.
+
+        :param group: that publishes it, once it is committed into it.
+        """
         path = self._path(key)
         with mapped(key):
-            return LocalWriter(key, path) if self._local else ObjectWriter(key, path, self._fs)
+            return LocalWriter(key, path, group) if self._local else ObjectWriter(key, path, self._fs)
+
+    def group(self) -> Group | None:
+        """For objects that become durable together; ``None`` where each is by itself. The caller closes it."""
+        return Group(self._root) if self._local and grouping(self._root) else None
 
     def put(self, key: str, data: bytes) -> None:
         """Publish an object in one step. :raises AlreadyStored: when the key exists."""

@@ -15,9 +15,12 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_pop3_gateway.errors import AlreadyStored, GatewayError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from airflow_pop3_gateway.store.groups import Group
 
 UPLOAD_BLOCK = 8 << 20
 """Octets an upload keeps in memory before it goes out in parts; S3 asks for parts of at least 5 MiB."""
@@ -56,10 +59,14 @@ def mapped(key: str) -> Iterator[None]:
 
 
 class LocalWriter:
-    """Temporary file in the same folder, sync, link to the name (which fails if it exists), sync of the folder."""
+    """Temporary file in the same folder, sync, link to the name (which fails if it exists), sync of the folder.
 
-    def __init__(self, key: str, path: str) -> None:
+    :param group: publishes it instead, together with others.
+    """
+
+    def __init__(self, key: str, path: str, group: Group | None = None) -> None:
         self.key = key
+        self._group = group
         self._path = path
         self._folder = os.path.dirname(path)
         self._temporary = f"{self._folder}/{TEMPORARY}{uuid.uuid4().hex}"
@@ -80,6 +87,14 @@ class LocalWriter:
 
     def commit(self, over: bool = False) -> str:
         with mapped(self.key):
+            if self._group is not None:
+                self._close()
+                try:
+                    self._group.add(self)
+                except AlreadyStored:
+                    self.remove()
+                    raise
+                return self.key
             try:
                 os.fsync(self._descriptor)
                 if over:
@@ -90,6 +105,14 @@ class LocalWriter:
             finally:
                 self.discard()
         return self.key
+
+    def link(self) -> None:
+        """Let the name appear, for a group that syncs. :raises AlreadyStored: when the key exists."""
+        with mapped(self.key):
+            try:
+                os.link(self._temporary, self._path)
+            finally:
+                self.remove()
 
     def _sync_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -104,12 +127,19 @@ class LocalWriter:
         finally:
             os.close(folder)
 
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def remove(self) -> None:
+        """Remove the temporary file."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+
     def discard(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._temporary)
+            self._close()
+            self.remove()
 
 
 class ObjectWriter:
