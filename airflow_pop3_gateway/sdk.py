@@ -9,8 +9,10 @@ from airflow_pop3_gateway.gateway.polling import suspend as suspend_site
 from airflow_pop3_gateway.hooks.handover import handed_on
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.retry import POP3_RETRY_POLICY
+from airflow_pop3_gateway.hooks.send import send_transfer
 from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variable, sites_of_airflow
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.hooks.steps import poll_site
 from airflow_pop3_gateway.hooks.store import open_store, transfers_of
 from airflow_pop3_gateway.operators import (
     AcknowledgeOperator,
@@ -21,6 +23,7 @@ from airflow_pop3_gateway.operators import (
     HandOnOperator,
     PurgeOperator,
     RetrieveOperator,
+    SendTransferOperator,
 )
 from airflow_pop3_gateway.sensors import Pop3MailSensor
 
@@ -37,12 +40,15 @@ __all__ = [
     "Pop3MailSensor",
     "PurgeOperator",
     "RetrieveOperator",
+    "SendTransferOperator",
     "application",
     "each",
     "handed_on",
     "mailbox",
     "open_store",
+    "poll_site",
     "resume_site",
+    "send_transfer",
     "sites_from_file",
     "sites_from_variable",
     "sites_of_airflow",

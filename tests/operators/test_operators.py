@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 from support.tasks import Outcome
 
 from airflow_pop3_gateway import operators
 from airflow_pop3_gateway.errors import ConfigurationError, MailboxInUse, RelayUnavailable
+from airflow_pop3_gateway.hooks.steps import poll_site
 from airflow_pop3_gateway.hooks.store import transfers_of
 from airflow_pop3_gateway.operators import (
     AcknowledgeOperator,
@@ -68,6 +69,19 @@ def test_a_second_run_does_nothing_twice(server: FaultyPop3Server, run_task: Run
     chain(run_task)
     retrieved, classified, _ = chain(run_task)
     assert (retrieved["messages"], retrieved["batches"], classified["messages"]) == (0, [], 0)
+
+
+def test_one_function_does_it_all_in_a_task_of_ones_own(server: FaultyPop3Server, run_task: Run) -> None:
+    fill(server, 2)
+    with DAG("own", schedule=None):
+
+        @task
+        def own() -> Any:
+            polled = poll_site("orders", choose=[{"application": "HELLO", "subject": "hello"}])
+            return [polled["acknowledged"]["sent"], *transfers_of(polled["classified"])]
+
+        sent, *lines = run_task(own().operator).value
+    assert (sent, [line["application"] for line in lines]) == (0, ["HELLO", "HELLO"])
 
 
 def test_every_task_links_to_the_transfers_of_its_site(
