@@ -7,6 +7,7 @@ from airflow_pop3_gateway.operators.classify import ClassifyOperator
 from airflow_pop3_gateway.operators.hand_on import HandOnOperator
 from airflow_pop3_gateway.operators.purge import PurgeOperator
 from airflow_pop3_gateway.operators.retrieve import RetrieveOperator
+from airflow_pop3_gateway.operators.send import SendTransferOperator
 
 __all__ = [
     "AcknowledgeOperator",
@@ -17,4 +18,5 @@ __all__ = [
     "HandOnOperator",
     "PurgeOperator",
     "RetrieveOperator",
+    "SendTransferOperator",
 ]

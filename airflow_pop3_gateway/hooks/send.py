@@ -1,0 +1,162 @@
+"""A transfer from a task: arguments and connections become a request, the gateway sends it.
+
+Strategy: what an argument leaves open, the mailbox's connection says, and what that leaves open the SMTP connection.
+Who asks is the run of the task (DAG, run, task, map index), so that a retry is the same transfer; outside of a task,
+and for several transfers of one task, a ``transfer_id`` says which one it is.
+
+Invariant: one transfer for each who asks, however often it is tried; an error that another attempt cannot mend fails
+the task at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath, get_current_context
+
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway import outgoing
+from airflow_pop3_gateway.gateway.outgoing import SendOption, SendRequest, Source
+from airflow_pop3_gateway.gateway.send import send
+from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
+from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.mail.compose import READ
+from airflow_pop3_gateway.mail.fields import mailboxes
+from airflow_pop3_gateway.store.writers import mapped
+
+log = logging.getLogger(__name__)
+
+Addresses = str | Sequence[str] | None
+_TYPES = mimetypes.MimeTypes(filenames=())
+_OCTETS = "application/octet-stream"
+_LONGEST_NAME = 255
+
+
+def send_transfer(
+    *,
+    file: str | ObjectStoragePath | None = None,
+    message: str | None = None,
+    ready_made: str | ObjectStoragePath | None = None,
+    to: Addresses = None,
+    cc: Addresses = None,
+    bcc: Addresses = None,
+    from_: str | None = None,
+    subject: str | None = None,
+    xfb: Mapping[str, str] | None = None,
+    file_name: str | None = None,
+    content_type: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    acknowledgment_option: SendOption = "to_ack",
+    ack_within: timedelta | None = None,
+    pop3_conn_id: str | None = None,
+    smtp_conn_id: str | None = None,
+    transfer_id: str | None = None,
+    base_path: str | None = None,
+) -> dict[str, Any]:
+    """Send a file, a message, both, or a ready-made mail; call it from a task, as often as it takes.
+
+    The arguments are those of :class:`~airflow_pop3_gateway.operators.SendTransferOperator`.
+
+    :returns: :class:`~airflow_pop3_gateway.sent.Sent` as a dictionary, with ``base_path``.
+    :raises AirflowFailException: for what another attempt cannot mend; its cause is the error itself.
+    :raises RelayUnavailable: at least one recipient has not got it yet; the next attempt sends to those.
+    """
+    with told_to_airflow():
+        site = Pop3Hook(pop3_conn_id).site if pop3_conn_id else None
+        conn_id = smtp_conn_id or (site.smtp_conn_id if site else GatewaySmtpHook.default_conn_name)
+        asked_by = _asked_by()
+        if not (transfer_id or asked_by):
+            raise ConfigurationError(
+                "Outside of a task a transfer_id must say which transfer it is.", field="transfer_id"
+            )
+        with GatewaySmtpHook(conn_id) as relay:
+            own = ""
+            if site is not None:
+                own = site.local_site.mail_address or (site.login if "@" in site.login else "")
+            senders = mailboxes(from_ or own or relay.default_sender, "from_")
+            if len(senders) != 1:
+                raise ConfigurationError(
+                    f"from_ must be one address, not {len(senders)}: as an argument, mail_address of the pop3 "
+                    "connection, or from_email of the smtp connection.",
+                    field="from_",
+                )
+            if not (to or cc or bcc):
+                to = relay.default_recipients
+            request = SendRequest(
+                local_ident=outgoing.local_ident(*([transfer_id] if transfer_id else asked_by.values())),
+                smtp_conn_id=conn_id,
+                from_=senders[0],
+                to=mailboxes(to, "to"),
+                cc=mailboxes(cc, "cc"),
+                bcc=mailboxes(bcc, "bcc"),
+                subject=(subject or "").strip(),
+                xfb=dict(xfb or {}),
+                delimiter=site.subject_delimiter if site else SendRequest.delimiter,
+                message=message,
+                file=source_of(file, "file", file_name, content_type) if file else None,
+                ready_made=source_of(ready_made, "ready_made", None, "message/rfc822")
+                if ready_made
+                else None,
+                headers=dict(headers or {}),
+                acknowledgment_option=acknowledgment_option,
+                ack_within=ack_within,
+                asked_by=asked_by,
+            )
+            place = base_path_in_force(base_path)
+            result = send(request, open_store(place), relay)
+    log.info(
+        "%s: %d of %d recipients were taken, %d refused for good, in %d attempts",
+        result.xfer_ident,
+        result.accepted,
+        result.recipients,
+        result.refused,
+        result.attempts,
+    )
+    return {**result.to_json(), "base_path": place}
+
+
+def _asked_by() -> dict[str, str]:
+    """The run of the task that calls; nothing outside of a task."""
+    try:
+        ti = get_current_context()["ti"]
+    except RuntimeError:
+        return {}
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return {name: str(getattr(ti, name)) for name in names}
+
+
+def source_of(
+    url: str | ObjectStoragePath, argument: str, name: str | None, content_type: str | None
+) -> Source:
+    """A file on any storage Airflow knows, read in pieces.
+
+    :param name: what recipients see; default: the last part of the URL.
+    :param content_type: default: by the name's ending. Texts go as octets, for agents change their line ends.
+    :raises ConfigurationError: when the name cannot be the name of a file.
+    """
+    path = ObjectStoragePath(url)
+    name = name or path.name
+    if not name or not name.isprintable() or set(name) & {"/", "\\"} or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigurationError(f"{name!r:.300} cannot be the name of a file.", field="file_name")
+    guessed = _TYPES.guess_type(name, strict=True)
+    if guessed[1] or (guessed[0] or "text/").startswith(("text/", "message/")):
+        guessed = (_OCTETS, None)
+
+    def octets() -> Iterator[bytes]:
+        with mapped(str(url)):
+            try:
+                with path.fs.open(path.path, "rb", cache_type="none") as file:
+                    while piece := file.read(READ):
+                        yield piece
+            except FileNotFoundError:
+                raise ConfigurationError(
+                    f"{argument}: there is no file {str(url)!r}.", field=argument
+                ) from None
+
+    return Source(str(url), name, octets, content_type or guessed[0] or _OCTETS)
