@@ -90,9 +90,9 @@ def test_every_task_links_to_the_transfers_of_its_site(
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/etl/")
     retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="orders")
     classify = ClassifyOperator(task_id="classify", retrieved=run_task(retrieve).value)
-    for task in (retrieve, classify):
-        (link,) = task.operator_extra_links
-        address = link.get_link(task, ti_key=None)
+    for step in (retrieve, classify):
+        (link,) = step.operator_extra_links
+        address = link.get_link(step, ti_key=None)
         assert address == "https://airflow.example.com/etl/pop3-gateway/#orders"
 
 
