@@ -30,6 +30,7 @@ RETURNED_HEADERS = ("text/rfc822-headers", "message/global-headers")
 CAPTURED = (*REPORT_PARTS, *RETURNED_HEADERS, "message/rfc822", "message/global")
 SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
 SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+PGP_ENCRYPTED = ("multipart/encrypted", "application/pgp-encrypted")
 ABSENT = ("message/partial", "message/external-body")
 
 
@@ -61,16 +62,18 @@ def _variant(part: Part) -> bool:
     return parent is not None and parent.content_type == "multipart/alternative" and not _attached(part)
 
 
-def _html(part: Part) -> bool:
-    return part.content_type in ("text/html", "multipart/alternative", "multipart/mixed")
+_PAGES = ("text/html", "multipart/alternative", "multipart/mixed")
 
 
 def _related(part: Part) -> bool:
-    """Not the first part of a multipart/related whose first part is a page that can show it (RFC 2387)."""
+    """Not the root of a multipart/related whose root is a page that can show it (RFC 2387)."""
     parent = part.parent
     if parent is None or parent.content_type != "multipart/related" or _attached(part):
         return False
-    return parent.children > 1 and parent.first is not None and _html(parent.first)
+    if root := parent.head.content_type.get("start"):
+        page = (parent.head.content_type.get("type") or _PAGES[0]).lower() in _PAGES
+        return page and part.head.text("content-id") != root
+    return parent.children > 1 and parent.first is not None and parent.first.content_type in _PAGES
 
 
 def _signature(part: Part) -> bool:
@@ -128,6 +131,7 @@ class Shape:
     has_notification: bool = False
     from_system: bool = False
     absent: str = ""
+    pgp_encrypted: bool = False
     marked: bool = False
     several: bool = False
     """The Application takes several attachments."""
@@ -174,9 +178,7 @@ RULES: tuple[Rule, ...] = (
         lambda shape: shape.absent == "message/external-body",
         "external-body",
     ),
-    Rule(
-        "encrypted-pgp", "XFER", "recover", lambda shape: shape.carried == "multipart/encrypted", "encrypted"
-    ),
+    Rule("encrypted-pgp", "XFER", "recover", lambda shape: shape.pgp_encrypted, "encrypted"),
     Rule(
         "multipart-alternative",
         "MSG",

@@ -163,6 +163,8 @@ class _Extraction:
         self._started += 1
         account.number = self._started
         self._open[part] = account
+        if part.content_type in classify.PGP_ENCRYPTED and role in ("file", "structure"):
+            self.shape.pgp_encrypted = True
         if role == "file":
             self._start_file(account)
         elif role == "text":

@@ -32,6 +32,7 @@ _MESSAGE_ID = re.compile(rb"<[^<>]*>")
 _PLAIN_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,996}>")
 _ONCE = (b"from", b"to", b"subject", b"date", b"message-id", b"content-type", b"content-transfer-encoding")
 _HASHED = ("date", "from", "to", "cc", "bcc", "subject")
+_AUTOMATS = (b"x-autoreply", b"x-autorespond")
 _NO_PARAMETERS: Mapping[str, str] = {}
 _DEFAULT_LIMITS = Limits()
 LONGEST_MESSAGE_ID = 998
@@ -191,11 +192,14 @@ class Head:
 
     @property
     def auto_submitted(self) -> bool:
-        """RFC 3834: Auto-Submitted says anything but ``no``; Microsoft's and the old Precedence words count too."""
-        if self.text("auto-submitted").partition(";")[0].strip().lower() not in ("", "no"):
+        """RFC 3834: Auto-Submitted says anything but ``no``; Microsoft's and the words before the RFC count too."""
+        submitted = self.get("auto-submitted")
+        if submitted is not None and parse_parameters(submitted).value not in ("", "no"):
+            return True
+        if self.text("precedence").lower() in ("auto_reply", "auto-reply"):
             return True
         suppress = self.text("x-auto-response-suppress").lower()
-        return "all" in suppress or "rn" in suppress or self.get("x-autoreply") is not None
+        return "all" in suppress or "rn" in suppress or any(name in self._first for name in _AUTOMATS)
 
     @property
     def is_list(self) -> bool:

@@ -189,6 +189,20 @@ SIGNATURE = "Content-Type: application/pgp-signature; name=signature.asc\n\n----
             "multipart-one-file",
             ["part-3.bin"],
         ),
+        (
+            "a page that is not the first part",
+            mixed(IMAGE, "Content-Type: text/html\nContent-ID: <p>\n\nx\n", kind='related; type="text/html"; start="<p>"'),
+            "MSG",
+            "multipart-without-file",
+            [],
+        ),
+        (
+            "a root that is no page",
+            mixed("Content-Type: a/xml; name=r.xml\nContent-ID: <p>\n\nx\n", PAGE, kind='related; type="a/xml"; start="<p>"'),
+            "XFER",
+            "multipart-one-file",
+            ["r.xml"],
+        ),
         ("related parts of no page", mixed("Content-Type: a/xml; name=r.xml\n\nx\n", kind="related"), "XFER", "multipart-one-file", ["r.xml"]),
         ("a calendar entry as alternative", mixed(PLAIN, "Content-Type: text/calendar; name=i.ics\n\nx\n", kind="alternative"), "MSG", "multipart-alternative", []),
         (
@@ -214,6 +228,8 @@ def test_what_counts_as_a_file(desk, what: str, mail: bytes, type_: str, rule: s
     ("what", "mail", "reason"),
     [
         ("PGP/MIME", mixed("Content-Type: application/pgp-encrypted\n\nVersion: 1\n", "Content-Type: a/b; name=e.asc\n\nx\n", kind="encrypted"), "encrypted"),
+        ("PGP/MIME in a list's mixed", mixed(PLAIN, mixed("Content-Type: application/pgp-encrypted\n\nVersion: 1\n", kind="encrypted").decode()), "encrypted"),
+        ("PGP/MIME as Exchange rewrites it", mixed(PLAIN, "Content-Type: application/pgp-encrypted\n\nVersion: 1\n", "Content-Type: a/b; name=e.asc\n\nx\n"), "encrypted"),
         ("S/MIME, encrypted", b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nx", "encrypted"),
         ("S/MIME, signed opaquely", b"Content-Type: application/x-pkcs7-mime; smime-type=signed-data\r\n\r\nx", "signed-opaque"),
         ("one piece of a mail", b'Content-Type: message/partial; id="x"; number=1\r\n\r\nx', "message-partial"),

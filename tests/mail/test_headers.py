@@ -155,3 +155,26 @@ def test_any_octets_are_a_head(block: bytes) -> None:
 )
 def test_a_transfer_encoding_is_one_in_spite_of_dirt(raw: bytes) -> None:
     assert Head.from_bytes(b"Content-Transfer-Encoding: " + raw + b"\r\n").encoding == "base64"
+
+
+@pytest.mark.parametrize(
+    ("field", "nobody_wrote_it"),
+    [
+        (b"Auto-Submitted: auto-replied", True),
+        (b"Auto-Submitted: auto-generated (rejected)", True),
+        (b"auto-submitted: AUTO-NOTIFIED; owner-email=a@b", True),
+        (b"Auto-Submitted: no", False),
+        (b"Auto-Submitted: No (a person)", False),
+        (b"Auto-Submitted:", False),
+        (b"X-Auto-Response-Suppress: All", True),
+        (b"X-Auto-Response-Suppress: DR, RN, NRN", True),
+        (b"X-Auto-Response-Suppress: OOF", False),
+        (b"Precedence: auto_reply", True),
+        (b"Precedence: bulk", False),
+        (b"X-Autoreply: yes", True),
+        (b"X-Autorespond: subject", True),
+        (b"Subject: Auto", False),
+    ],
+)
+def test_mail_that_nobody_wrote_is_known_by_its_header(field: bytes, nobody_wrote_it: bool) -> None:
+    assert Head.from_bytes(field + b"\r\n").auto_submitted == nobody_wrote_it
