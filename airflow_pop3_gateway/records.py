@@ -299,8 +299,8 @@ class Rejected(Jsonable):
 class AcknowledgmentRequest(Jsonable):
     """A receipt the sender asked for, and what we decided (RFC 8098 §2.1).
 
-    :ivar ack_to: notification addresses (Gateway: *ack_to*); :ivar decision: ``send``, ``wait`` (ack_by_user) or
-        ``deny``; :ivar why: the rule that decided; :ivar receipts: keys in the outbox.
+    :ivar ack_to: notification addresses (Gateway: *ack_to*); :ivar decision: ``send``, ``wait`` for an answer or
+        ``deny``; :ivar why: the rule that decided; :ivar receipts: keys in the outbox, of ``wait`` once it is answered.
     """
 
     ack_to: tuple[str, ...]
@@ -391,6 +391,7 @@ class Retrieved(Jsonable):
     batches: tuple[str, ...] = ()
     messages: int = 0
     octets: int = 0
+    :ivar failures: each attempt the relay postponed: when, and its words; :ivar next_attempt_at: not before.
     deleted: int = 0
     kept: int = 0
     known: int = 0
@@ -407,6 +408,8 @@ class Classified(Jsonable):
     """What one classification brought: counts, and where the lines are.
 
     :ivar transfers: keys of the ``transfers/….jsonl`` objects; :ivar types: TYPE → count; :ivar applications:
+    failures: tuple[str, ...] = ()
+    next_attempt_at: str | None = None
         Application → count; :ivar by_application: Application → ``messages``, ``files``, ``octets`` and ``types`` of its
         records that were not canceled; :ivar receipts: acknowledgments put into the outbox for these batches.
     """
@@ -446,8 +449,9 @@ class HandedOn(Jsonable):
 class Acknowledged(Jsonable):
     """What one run of the outbox brought.
 
-    :ivar sent: accepted by the relay; :ivar refused: refused for good; :ivar postponed: still pending, because the
-        relay said "later" or another worker is at it.
+    :ivar sent: accepted by the relay; :ivar refused: refused for good, or given up; :ivar postponed: still pending,
+        because the relay said "later" or another worker is at it; :ivar limited: still pending, because enough went to
+        their addresses within the hour.
     """
 
     site: str
@@ -486,6 +490,7 @@ class Suspension(Jsonable):
 
     schema: str
     site: str
+    limited: int = 0
     since: str
     by: str
     reason: str = ""
@@ -509,3 +514,5 @@ class SiteStatus(Jsonable):
     pending_receipts: int = 0
     ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
     refusals: int = 0
+    requests: int = 0
+    waiting_requests: int = 0

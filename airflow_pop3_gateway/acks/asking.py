@@ -1,7 +1,7 @@
 """Who asks for an MDN, with which options, and when none may go (RFC 8098 §2).
 
-Strategy: the request stands in the header alone. A reason against an answer is a code; those of doubt can be overridden,
-by a person or by whoever trusts the addresses that ask.
+Strategy: the request stands in the header alone. A reason against an answer is a code; those of doubt can be
+overridden, by a person or by whoever trusts the addresses that ask.
 
 Invariant: nothing raises; an MDN is never asked for by what could be a loop (:func:`deny_reason`).
 """

@@ -1,6 +1,7 @@
 """The use cases: the order of their steps is the guarantee. Everything is given; nothing here knows Airflow."""
 
 from airflow_pop3_gateway.gateway.acknowledge import SendRaw, acknowledge
+from airflow_pop3_gateway.gateway.answers import answer
 from airflow_pop3_gateway.gateway.classify import classify
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.gateway.polling import hold, poll, resume, status, suspend

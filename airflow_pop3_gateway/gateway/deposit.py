@@ -6,7 +6,7 @@ another's: then this one is a duplicate. What cannot be taken is disposed of (Ga
 RECOVER keeps the whole mail undecoded as ``<xfer ident>.<local ident>``, LEAVE and DELETE cancel the transfer.
 
 Invariant: at most one record names this place of the spool; files are taken back only where every run would take
-them back; a receipt enters the outbox only after its record exists.
+them back; a receipt enters the outbox, and a request begins to wait, only after its record exists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
 from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
 from airflow_pop3_gateway.gateway.protection import Inspected, inspected
-from airflow_pop3_gateway.gateway.receipts import answer, receipts_for
+from airflow_pop3_gateway.gateway.receipts import decide, receipts_for, request_for
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
 from airflow_pop3_gateway.records import (
@@ -35,7 +35,7 @@ from airflow_pop3_gateway.records import (
     TransferRecord,
     digest_key,
 )
-from airflow_pop3_gateway.store import Store, Writer, layout, outbox
+from airflow_pop3_gateway.store import Store, Writer, answers, layout, outbox
 from airflow_pop3_gateway.store.transfers import create_record
 
 log = logging.getLogger(__name__)
@@ -95,17 +95,19 @@ class _Mail:
     def file(self) -> TransferRecord:
         understanding, rejected = self._understand()
         record = self._record(understanding)
+        first = None
         if rejected is None:
             stored = create_record(self._store, record)
             if stored.raw == record.raw:
                 self._enqueue(stored)
                 return stored
-            rejected = Rejected(self._xfer_ident, _duplicate_reason(stored, record), duplicate_of=stored.key)
-        record = self._dispose(record, rejected)
+            first = stored
+            rejected = Rejected(self._xfer_ident, _duplicate_reason(first, record), duplicate_of=first.key)
+        record = self._dispose(record, rejected, first)
         stored = create_record(self._store, record)
         if stored.raw != record.raw:  # its identity was taken by another mail in the meantime or before
             duplicate = dataclasses.replace(rejected, duplicate_of=stored.key)
-            stored = create_record(self._store, self._dispose(record, duplicate))
+            stored = create_record(self._store, self._dispose(record, duplicate, stored))
         self._enqueue(stored)
         return stored
 
@@ -120,10 +122,15 @@ class _Mail:
             self._take_back()
             code = rejected.reason.code
             raise MailRefused(f"{before.local_ident} would be rejected again: {code}", code=code)
-        record = self._record(understanding)
-        key = digest_key(before.key, RELEASED)
-        stored = create_record(self._store, dataclasses.replace(record, key=key, replaces=before.key))
+        released = dataclasses.replace(
+            self._record(understanding),
+            key=digest_key(before.key, RELEASED),
+            replaces=before.key,
+            acknowledgment=decide(self._site, self._head, before.key),
+        )
+        stored = create_record(self._store, released)
         self._enqueue(stored)
+        answers.settle(self._store, self._site.name, before.local_ident)
         return stored
 
     # ------------------------------------------------------------------------------------- understanding
@@ -262,10 +269,11 @@ class _Mail:
             ),
             created_at=entry.retrieved_at,
             xfb=self._xfb,
+            auto_submitted=head.auto_submitted,
             defects=(*self._inside.defects, *self._defects),
             protection=self._inside.protection,
             mic=self._inside.mic,
-            acknowledgment=answer(self._site, head, key, None),
+            acknowledgment=decide(self._site, head, key),
         )
         if understanding is None:
             return record
@@ -287,14 +295,17 @@ class _Mail:
             report=parse_report(understanding.captured) if understanding.type == "EERP" else None,
         )
 
-    def _dispose(self, record: TransferRecord, rejected: Rejected) -> TransferRecord:
+    def _dispose(
+        self, record: TransferRecord, rejected: Rejected, first: TransferRecord | None = None
+    ) -> TransferRecord:
         """Apply error_mail_disposal; a duplicate's key is its own, for its identity belongs to the first."""
         self._take_back()
         site, duplicate = self._site, rejected.duplicate_of is not None
         own_ident = f"{self._xfer_ident}.{self._entry.local_ident}"
+        key = digest_key(site.name, own_ident if duplicate else self._xfer_ident)
         disposed = dataclasses.replace(
             record,
-            key=digest_key(site.name, own_ident if duplicate else self._xfer_ident),
+            key=key,
             rejected=rejected,
             disposal=site.error_mail_disposal,
             type="XFER",
@@ -308,7 +319,13 @@ class _Mail:
                 dataclasses.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
             ),
             report=None,
-            acknowledgment=answer(site, self._head, record.key, rejected),
+            acknowledgment=decide(
+                site,
+                self._head,
+                key,
+                rejected,
+                repeated=first is not None and first.raw.sha256 == record.raw.sha256,
+            ),
         )
         if site.error_mail_disposal != "recover":
             return dataclasses.replace(disposed, state="CANCELED")
@@ -324,6 +341,8 @@ class _Mail:
     def _enqueue(self, record: TransferRecord) -> None:
         for receipt in receipts_for(self._site, record, self._head):
             outbox.enqueue(self._store, receipt)
+        if (request := request_for(record, self._head)) is not None:
+            answers.wait(self._store, request)
 
 
 def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:

@@ -15,7 +15,7 @@ from datetime import datetime
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway.retrieve import Clock, Connect, Progress, no_progress, retrieve, utc_now
 from airflow_pop3_gateway.records import SUSPENSION_SCHEMA, Retrieved, SiteStatus, Suspension
-from airflow_pop3_gateway.store import Store, layout, outbox, suspensions
+from airflow_pop3_gateway.store import Store, answers, layout, outbox, suspensions
 from airflow_pop3_gateway.store.ledger import Ledger, waiting_batches
 
 
@@ -72,6 +72,7 @@ def status(site: RemoteSite, store: Store, now: datetime) -> SiteStatus:
         last_batch=max(filter(layout.is_batch, batches), default=None),
         waiting_batches=tuple(waiting_batches(store, site.name)),
         pending_receipts=len(outbox.pending(store, site.name)),
+        waiting_requests=len(answers.waiting(store, site.name)),
         ledger=dict(Counter(entry.state for entry in ledger.entries.values())),
         refusals=len(ledger.refusals),
     )

@@ -14,14 +14,14 @@ from datetime import timedelta
 from airflow_pop3_gateway.config import RemoteSite, at_least
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import Purged
-from airflow_pop3_gateway.store import Store, layout, outbox
+from airflow_pop3_gateway.store import Store, answers, layout, outbox
 
 ABANDONED_AFTER = timedelta(days=2)
 """A batch without a manifest may still be written by its session: none lasts this long."""
 
 
 def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_now) -> Purged:
-    """Remove raw mails and sent receipts' attempts that are older than a number of days.
+    """Remove raw mails, sent receipts' attempts, and requests for receipts that nobody answered, after some days.
 
     :param days: age in days since the batch was begun; with 0 everything that is done goes.
     :returns: how many batches were removed, and how many old ones stayed because they are not classified.
@@ -40,4 +40,11 @@ def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_
             continue
         store.delete_tree(layout.spool(site.name, batch))
         removed += 1
-    return Purged(site.name, batches=removed, unfinished=unfinished, receipts=outbox.forget_attempts(store))
+    outbox.forget_hours(store, site.name, now())
+    return Purged(
+        site.name,
+        batches=removed,
+        unfinished=unfinished,
+        receipts=outbox.forget_attempts(store),
+        requests=answers.forget(store, site.name, old),
+    )

@@ -1,23 +1,26 @@
 """Receipts: whether a mail that asks for an acknowledgment gets one, and the finished message.
 
 Strategy: the decision is written on the record (Gateway: *ack_to*, *acknowledgment_option*), the message is built once
-from the mail's header and the record, with every time and identifier taken from them, so that a second run builds the
-same octets.
+from the mail's header and the record or the answer, with every time and identifier taken from them, so that a second
+run builds the same octets.
 
-Invariant: at most one receipt for each message and notification address; none without a record; none for what we
-could not take.
+Invariant: one message for each mail that asked, and one receipt of it for each notification address; none without a
+record; nothing positive for what we could not take, unless a person says so.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 from airflow_pop3_gateway.acks import asking, mdn
+from airflow_pop3_gateway.asked import AFTER_PROCESSING, WAITING_SCHEMA, Answer, WaitingRequest
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import (
     OUTBOX_SCHEMA,
     AcknowledgmentRequest,
+    Outcome,
     Receipt,
     Rejected,
     TransferRecord,
@@ -26,33 +29,47 @@ from airflow_pop3_gateway.records import (
 from airflow_pop3_gateway.store import layout
 
 PRODUCT = "airflow-pop3-gateway"
-NULL_REVERSE_PATH = ""
+_POSITIVE = ("processed", "displayed", "dispatched")
 
 
-def answer(
-    site: RemoteSite, head: Head, record_key: str, rejected: Rejected | None
+def decide(
+    site: RemoteSite, head: Head, key: str, rejected: Rejected | None = None, *, repeated: bool = False
 ) -> AcknowledgmentRequest | None:
     """What becomes of a mail's request for a receipt (RFC 8098 §2.1); ``None`` when it asks for none.
 
-    A duplicate was answered with the first; anything else that was not taken needs a person, for an automatic
-    positive receipt would be a lie and an automatic negative one a guess.
+    The very same mail again was answered with the first; anything else that was not taken needs a person, for an
+    automatic positive receipt would be a lie and an automatic negative one a guess.
+
+    :param key: of the record that stands for the mail; a mail that is released later has the same.
+    :param repeated: the very same octets have a record of their own.
     """
     ack_to = asking.requested(head)
     if not ack_to:
         return None
-    denied = asking.deny_reason(head, [own] if (own := _own_address(site, head)) else [])
+    receipts = tuple(digest_key(key, address.lower()) for address in ack_to)
+    decision, why = "send", "ack_by_monitor"
+    denied = asking.deny_reason(
+        head,
+        [own] if (own := _own_address(site, head)) else [],
+        trusted=site.trusted_partners.__contains__,
+    )
     if site.acknowledgment_option == "not_to_ack":
-        return AcknowledgmentRequest(ack_to, "deny", "not_to_ack")
-    if denied is not None:
-        return AcknowledgmentRequest(ack_to, "wait" if denied in asking.NEEDS_A_PERSON else "deny", denied)
-    if rejected is not None:
-        return AcknowledgmentRequest(
-            ack_to, "deny" if rejected.duplicate_of else "wait", rejected.reason.code
-        )
-    if site.acknowledgment_option == "ack_by_user":
-        return AcknowledgmentRequest(ack_to, "wait", "ack_by_user")
-    receipts = tuple(digest_key(record_key, address.lower()) for address in ack_to)
-    return AcknowledgmentRequest(ack_to, "send", "ack_by_monitor", receipts)
+        decision, why = "deny", "not_to_ack"
+    elif denied is not None:
+        decision, why = "wait" if denied in asking.NEEDS_A_PERSON else "deny", denied
+    elif rejected is not None:
+        decision, why = "deny" if repeated else "wait", rejected.reason.code
+    elif site.acknowledgment_option == "ack_by_user":
+        decision, why = "wait", "ack_by_user"
+    elif not all(map(_may_be_answered(site), ack_to)):
+        decision, why = "wait", "partner-not-listed"
+    elif asking.unknown_options(head):
+        why = "unknown-options"
+    elif site.acknowledge_after == "processed":
+        decision, why = "wait", AFTER_PROCESSING
+    if decision == "deny":
+        return AcknowledgmentRequest(ack_to, "deny", why)
+    return AcknowledgmentRequest(ack_to, "send" if decision == "send" else "wait", why, receipts)
 
 
 def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[Receipt]:
@@ -60,38 +77,103 @@ def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[R
     asked = record.acknowledgment
     if asked is None or asked.decision != "send":
         return []
-    return [
-        _receipt(site, record, head, address, key)
-        for address, key in zip(asked.ack_to, asked.receipts, strict=True)
-    ]
+    return _receipts(site, head, asked.ack_to, asked.receipts, record.key, record.created_at)
 
 
-def _receipt(site: RemoteSite, record: TransferRecord, head: Head, address: str, key: str) -> Receipt:
-    domain = site.local_site.domain
-    own = _own_address(site, head)
-    message_id = f"<{key}.receipt@{domain}>"
+def request_for(record: TransferRecord, head: Head) -> WaitingRequest | None:
+    """What waits because of a record's decision, ``None`` when nothing does."""
+    asked = record.acknowledgment
+    if asked is None or asked.decision != "wait":
+        return None
+    header = b"".join(name + b": " + value + b"\r\n" for name, value in head.fields)
+    return WaitingRequest(
+        schema=WAITING_SCHEMA,
+        site=record.raw.site,
+        local_ident=record.local_ident,
+        record=record.key,
+        application=record.application,
+        from_=record.from_,
+        subject=record.subject,
+        date=record.date,
+        ack_to=asked.ack_to,
+        receipts=asked.receipts,
+        why=asked.why,
+        head=base64.b64encode(header).decode(),
+        created_at=record.created_at,
+        duplicate=record.rejected is not None and record.rejected.duplicate_of is not None,
+    )
+
+
+def receipts_of_answer(site: RemoteSite, request: WaitingRequest, answer: Answer) -> list[Receipt]:
+    """The receipts that an answer makes, finished. A duplicate is never said to be processed without a warning."""
+    if answer.outcome == "none":
+        return []
+    outcome, text = answer.outcome, answer.text
+    if request.duplicate and outcome in _POSITIVE:
+        outcome, text = "warning", f"duplicate: this message was received before. {text}".strip()
+    return _receipts(
+        site,
+        Head.from_bytes(base64.b64decode(request.head), site.limits),
+        request.ack_to,
+        request.receipts,
+        request.record,
+        answer.at,
+        outcome,
+        text,
+        answer.by_a_person,
+    )
+
+
+def _receipts(
+    site: RemoteSite,
+    head: Head,
+    ack_to: tuple[str, ...],
+    keys: tuple[str, ...],
+    record: str,
+    at: str,
+    outcome: Outcome = "processed",
+    text: str = "",
+    by_a_person: bool = False,
+) -> list[Receipt]:
+    """One message, and an envelope of its own for each address, so that one address that fails hurts no other."""
+    if unknown := asking.unknown_options(head):
+        outcome = "unsupported"
+        text = f"Disposition-Notification-Options requires what is not known here: {', '.join(unknown)}"
+    domain, own = site.local_site.domain, _own_address(site, head)
+    message_id = f"<{keys[0]}.receipt@{domain}>"
     message = mdn.build(
         head,
         from_=own,
-        to=[address],
+        to=ack_to,
         final_recipient=own,
         message_id=message_id,
-        date=layout.moment(record.created_at),
+        date=layout.moment(at),
         reporting_ua=f"{domain}; {PRODUCT}",
+        outcome=outcome,
+        explanation=text,
+        by_a_person=by_a_person,
     )
-    return Receipt(
-        schema=OUTBOX_SCHEMA,
-        key=key,
-        state="PENDING",
-        record=record.key,
-        site=site.name,
-        smtp_conn_id=site.smtp_conn_id,
-        mail_from=NULL_REVERSE_PATH,
-        recipient=address,
-        message_id=message_id,
-        message=base64.b64encode(message).decode(),
-        created_at=record.created_at,
-    )
+    return [
+        Receipt(
+            schema=OUTBOX_SCHEMA,
+            key=key,
+            state="PENDING",
+            record=record,
+            site=site.name,
+            smtp_conn_id=site.smtp_conn_id,
+            mail_from=site.receipt_sender,
+            recipient=address,
+            message_id=message_id,
+            message=base64.b64encode(message).decode(),
+            created_at=at,
+        )
+        for address, key in zip(ack_to, keys, strict=True)
+    ]
+
+
+def _may_be_answered(site: RemoteSite) -> Callable[[str], bool]:
+    listed = site.acknowledge_partners
+    return lambda address: not listed or address in listed or address in site.trusted_partners
 
 
 def _own_address(site: RemoteSite, head: Head) -> str:

@@ -123,6 +123,11 @@ def waiting_request(site: str, local_ident: str = "") -> str:
     return f"outbox/waiting/{segment(site)}" + (f"/{segment(local_ident)}.json" if local_ident else "")
 
 
+def answering(site: str, local_ident: str = "") -> str:
+    """The mark that a request is being answered, or the folder of those of a site."""
+    return f"outbox/answering/{segment(site)}" + (f"/{segment(local_ident)}" if local_ident else "")
+
+
 def answers_of_day(local_ident: str) -> str:
     """The folder of the answers to the mails of the day of this local ident or batch."""
     return (
@@ -133,6 +138,15 @@ def answers_of_day(local_ident: str) -> str:
 def answer(local_ident: str) -> str:
     """The answer to a request for a receipt; its exclusive creation makes it the only one."""
     return f"{answers_of_day(local_ident)}/{segment(local_ident)}.json"
+
+
+def receipts_of_hour(site: str, hour: datetime | None = None, address: str = "", key: str = "") -> str:
+    """What went to an address within an hour (UTC), one name a receipt, or a folder above it."""
+    parts = ["outbox/hours", segment(site)]
+    if hour is not None:
+        parts += [f"{hour.astimezone(timezone.utc):%Y%m%dT%H}"]
+        parts += [digest_key(address.lower())] if address else []
+    return "/".join([*parts, *([key] if key else [])])
 
 
 def receipt_attempt(key: str, attempt: int) -> str:

@@ -68,6 +68,25 @@ def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:
     return settled
 
 
+def keys_of_hour(store: Store, receipt: Receipt, now: datetime) -> set[str]:
+    """The receipts to the same address that a relay was asked to take within this hour."""
+    return set(store.names(layout.receipts_of_hour(receipt.site, now, receipt.recipient)))
+
+
+def count_hour(store: Store, receipt: Receipt, now: datetime) -> None:
+    """Write down that a relay is asked to take a receipt; of several attempts within an hour one counts."""
+    with contextlib.suppress(AlreadyStored):
+        store.put(layout.receipts_of_hour(receipt.site, now, receipt.recipient, receipt.key), b"")
+
+
+def forget_hours(store: Store, site: str, now: datetime) -> None:
+    """Remove what went out in hours that are over."""
+    this_hour = layout.receipts_of_hour(site, now).rpartition("/")[2]
+    for hour in store.names(layout.receipts_of_hour(site)):
+        if hour < this_hour:
+            store.delete_tree(f"{layout.receipts_of_hour(site)}/{hour}")
+
+
 def forget_attempts(store: Store) -> int:
     """Remove the claims of receipts that are settled. :returns: of how many receipts."""
     settled = 0

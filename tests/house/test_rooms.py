@@ -12,7 +12,7 @@ STOREYS = (
     {"errors", "get_provider_info", "uris"},
     {"partners", "windows"},
     {"records", "config"},
-    {"sent"},
+    {"asked", "sent"},
     {"pop3", "mail", "testing"},
     {"acks", "smime", "store"},
     {"gateway"},

@@ -1,0 +1,72 @@
+"""Who gets a receipt by itself, who waits for whom, and what the receipt says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from airflow_pop3_gateway.config import Address, AddressPatterns, LocalSite, RemoteSite
+from airflow_pop3_gateway.gateway.receipts import decide
+from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.records import Reason, Rejected
+
+SITE = RemoteSite(
+    name="edi", address=Address("pop", 995), login="edi", local_site=LocalSite(mail_address="edi@us.example")
+)
+ASKS = b"Return-Path: <p@partner.example>\r\nDisposition-Notification-To: p@partner.example\r\n"
+
+
+def decision(head: bytes = ASKS, rejected: Rejected | None = None, repeated: bool = False, **options: Any):
+    site = dataclasses.replace(SITE, **options)
+    asked = decide(site, Head.from_bytes(head), "k", rejected, repeated=repeated)
+    return asked and (asked.decision, asked.why)
+
+
+def test_who_does_not_ask_is_not_answered() -> None:
+    assert decision(b"From: p@partner.example\r\n") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("send", "ack_by_monitor")),
+        ({"acknowledge_after": "processed"}, ("wait", "after-processing")),
+        ({"acknowledgment_option": "ack_by_user"}, ("wait", "ack_by_user")),
+        ({"acknowledgment_option": "ack_by_user", "acknowledge_after": "processed"}, ("wait", "ack_by_user")),
+        ({"acknowledgment_option": "not_to_ack"}, ("deny", "not_to_ack")),
+        ({"acknowledge_partners": AddressPatterns("*@partner.example")}, ("send", "ack_by_monitor")),
+        ({"acknowledge_partners": AddressPatterns("*@bank.example")}, ("wait", "partner-not-listed")),
+        (
+            {
+                "acknowledge_partners": AddressPatterns("*@bank.example"),
+                "trusted_partners": AddressPatterns("p@*"),
+            },
+            ("send", "ack_by_monitor"),
+        ),
+    ],
+)
+def test_the_site_decides(options: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert decision(**options) == expected
+
+
+def test_trust_ends_doubt_and_nothing_else() -> None:
+    two = ASKS.replace(b"To: p@partner.example", b"To: p@partner.example, q@partner.example")
+    trusting = {"trusted_partners": AddressPatterns("*@partner.example")}
+    assert decision(two) == ("wait", "several-addresses")
+    assert decision(two, **trusting) == ("send", "ack_by_monitor")
+    assert decision(ASKS + b"List-Id: <l>\r\n", **trusting) == ("deny", "list-mail")
+
+
+def test_a_request_that_requires_what_we_do_not_know_is_answered_at_once() -> None:
+    """RFC 8098 §2.2: by no other disposition than "failed", whatever becomes of the mail."""
+    head = ASKS + b"Disposition-Notification-Options: paper=required,A4\r\n"
+    assert decision(head, acknowledge_after="processed") == ("send", "unknown-options")
+    assert decision(head, acknowledgment_option="ack_by_user") == ("wait", "ack_by_user")
+
+
+def test_what_was_not_taken_waits_for_a_person_unless_the_very_same_mail_was_answered() -> None:
+    rejected = Rejected("<1@partner.example>", Reason("multiple-attachments"))
+    assert decision(rejected=rejected) == ("wait", "multiple-attachments")
+    assert decision(rejected=rejected, repeated=True) == ("deny", "multiple-attachments")
