@@ -30,6 +30,7 @@ LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
 ReceiptState = Literal["PENDING", "SENT", "REFUSED"]
 Outcome = Literal["processed", "warning", "displayed", "dispatched", "failed", "deleted", "unsupported", "none"]
 """What a receipt says became of a mail; ``unsupported`` is no answer of ours to give, ``none`` that none is given."""
+Layer = Literal["signed", "encrypted", "compressed"]
 LeafOutcome = Literal["file", "user_message", "report", "alternative", "ignored", "within_recover", "refused"]
 
 J = TypeVar("J", bound="Jsonable")
@@ -310,6 +311,34 @@ class AcknowledgmentRequest(Jsonable):
 
 
 @dataclass(frozen=True)
+class Signer(Jsonable):
+    """Who signed a mail (RFC 8551), by a signature that fits; without ``sha256`` nobody knows the certificate.
+
+    :ivar subject: of the certificate (RFC 4514); :ivar serial, sha256: hexadecimal; :ivar emails: addresses it is for;
+        :ivar digest: algorithm; :ivar trusted: the signer is the partner the mail comes from; :ivar why: else why not;
+        :ivar signed_at: when the signer says it was.
+    """
+
+    subject: str
+    serial: str
+    sha256: str
+    emails: tuple[str, ...]
+    digest: str
+    trusted: bool
+    why: str = ""
+    signed_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Protection(Jsonable):
+    """What protected a mail. :ivar layers: outermost first; :ivar ciphers: of the encryptions, in the same order."""
+
+    layers: tuple[Layer, ...]
+    ciphers: tuple[str, ...] = ()
+    signers: tuple[Signer, ...] = ()
+
+
+@dataclass(frozen=True)
 class TransferRecord(Jsonable):
     """One message, for good: ``records/<kk>/<key>.json``. Its exclusive creation is the duplicate check."""
 
@@ -344,7 +373,10 @@ class TransferRecord(Jsonable):
     acknowledgment: AcknowledgmentRequest | None = None
     report: Report | None = None
     replaces: str | None = None
+    protection: Protection | None = None
+    mic: str | None = None
     rule: str = ""
+    auto_submitted: bool = False
     defects: tuple[Defect, ...] = ()
     leaves: tuple[Leaf, ...] = ()
 
@@ -359,6 +391,7 @@ class Receipt(Jsonable):
     """An acknowledgment of ours in the outbox: ``outbox/<key>.json``; one for each message and recipient.
 
     :ivar message: the finished MDN, base64, so that a retry sends the same octets with the same Message-ID.
+    :ivar failures: each attempt the relay postponed: when, and its words; :ivar next_attempt_at: not before.
     """
 
     schema: str
@@ -375,6 +408,8 @@ class Receipt(Jsonable):
     sent_at: str | None = None
     attempts: int = 0
     last_error: str = ""
+    failures: tuple[str, ...] = ()
+    next_attempt_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -391,7 +426,6 @@ class Retrieved(Jsonable):
     batches: tuple[str, ...] = ()
     messages: int = 0
     octets: int = 0
-    :ivar failures: each attempt the relay postponed: when, and its words; :ivar next_attempt_at: not before.
     deleted: int = 0
     kept: int = 0
     known: int = 0
@@ -408,8 +442,6 @@ class Classified(Jsonable):
     """What one classification brought: counts, and where the lines are.
 
     :ivar transfers: keys of the ``transfers/….jsonl`` objects; :ivar types: TYPE → count; :ivar applications:
-    failures: tuple[str, ...] = ()
-    next_attempt_at: str | None = None
         Application → count; :ivar by_application: Application → ``messages``, ``files``, ``octets`` and ``types`` of its
         records that were not canceled; :ivar receipts: acknowledgments put into the outbox for these batches.
     """
@@ -458,6 +490,7 @@ class Acknowledged(Jsonable):
     sent: int = 0
     refused: int = 0
     postponed: int = 0
+    limited: int = 0
 
 
 @dataclass(frozen=True)
@@ -482,6 +515,7 @@ class Purged(Jsonable):
     batches: int = 0
     unfinished: int = 0
     receipts: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -490,7 +524,6 @@ class Suspension(Jsonable):
 
     schema: str
     site: str
-    limited: int = 0
     since: str
     by: str
     reason: str = ""
@@ -512,7 +545,6 @@ class SiteStatus(Jsonable):
     last_batch: str | None
     waiting_batches: tuple[str, ...] = ()
     pending_receipts: int = 0
+    waiting_requests: int = 0
     ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
     refusals: int = 0
-    requests: int = 0
-    waiting_requests: int = 0

@@ -29,7 +29,7 @@ def examine(
     :param choose: names the Application, as on reception.
     :returns: JSON-plain: ``type``, ``file_name``, ``application``, ``rule``, ``rejected``, ``xfer_ident``, ``from``,
         ``to``, ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``,
-        ``sha256``), ``report``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
+        ``sha256``), ``report``, ``auto_submitted``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
     """
     application = policy.application
     refused: Reason | None = None
@@ -74,6 +74,7 @@ def examine(
             for leaf in understanding.attachments
         ],
         "report": report.to_json() if report else None,
+        "auto_submitted": head.auto_submitted,
         "ack_to": list(asking.requested(head)),
         "defects": [defect.to_json() for defect in understanding.defects],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],

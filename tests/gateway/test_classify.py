@@ -81,6 +81,14 @@ def test_a_uuencoded_file_in_a_message_comes_out_beside_it(maildrop: Open) -> No
     assert (file.name, drop.store.read(file.path)) == ("x.txt", b"abc")
 
 
+def test_the_answer_of_an_automat_is_a_message_that_says_so(maildrop: Open) -> None:
+    """A vacation notice acknowledges nothing."""
+    notice = letter(1).replace(b"\r\n\r\n", b"\r\nAuto-Submitted: auto-replied\r\n\r\n", 1)
+    first, second = classified(maildrop(notice, letter(2)))
+    assert (first.type, first.auto_submitted) == ("MSG", True)
+    assert (second.type, second.auto_submitted) == ("MSG", False)
+
+
 def test_what_is_in_a_zip_comes_out_where_the_application_says_so(maildrop: Open) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
