@@ -118,7 +118,7 @@ VERBS = (
         "airflow_pop3_gateway.verbs.doctor:run",
         (
             argument("connection", nargs="?", help="id of an Airflow connection of type pop3"),
-            argument("--host", help="instead of a connection: the server; the options below go with it"),
+            argument("--host", help="instead of a connection: the server; the other options are about it"),
             argument("--port", type=int, help="default: 995 for tls, 110 otherwise"),
             argument("--security", choices=get_args(Security), help="default: tls"),
             argument(

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_pop3_gateway.config import DEFAULT_PORT, Address, RemoteSite
-from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
 from airflow_pop3_gateway.pop3.doctor import examine
 from airflow_pop3_gateway.verbs.terminal import printable
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             result = examine(site)
             print(json.dumps(result) if arguments.json else printable(_page(result)), flush=True)
             worst = max(worst, _code(result))
-    except ConfigurationError as error:
+    except GatewayError as error:
         print(error, file=sys.stderr)
         return 2
     return worst
