@@ -25,7 +25,7 @@ class WaitingRequest(Jsonable):
 
     :ivar why: a code of ``docs/reference/reasons.md``; :ivar duplicate: the mail's identity was known before.
     :ivar receipts: the keys its receipts will have in the outbox, one for each address of ``ack_to``.
-    :ivar head: the header of the mail, base64.
+    :ivar head: the header of the mail, base64; :ivar mic: what a signed receipt repeats (RFC 3335).
     """
 
     schema: str
@@ -42,6 +42,7 @@ class WaitingRequest(Jsonable):
     head: str
     created_at: str
     duplicate: bool = False
+    mic: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ REPORTS = (
 NEEDS_A_PERSON = frozenset({"no-return-path", "return-path-differs", "several-addresses"})
 """Reasons of :func:`deny_reason` that consent overrides (RFC 8098 §2.1); the others mean never."""
 
-KNOWN_OPTIONS: frozenset[str] = frozenset()
+KNOWN_OPTIONS = frozenset({"signed-receipt-protocol", "signed-receipt-micalg"})
 """Attributes of Disposition-Notification-Options that our answers take into account."""
 
 _LONGEST_ADDRESS = 320

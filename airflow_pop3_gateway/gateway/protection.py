@@ -16,16 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_pop3_gateway.acks import asking
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import LimitExceeded, MailRefused
 from airflow_pop3_gateway.gateway.applications import Octets
+from airflow_pop3_gateway.gateway.signing import keyring_of, signing_for
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.partners import Smime
 from airflow_pop3_gateway.records import Defect, Protection, Reason
 from airflow_pop3_gateway.smime import Keyring, is_protected, objection, open_mail
 from airflow_pop3_gateway.smime.entity import body_of
-from airflow_pop3_gateway.smime.mic import USUAL, algorithm_of, mic_of, mic_of_plain
+from airflow_pop3_gateway.smime.mic import mic_of, mic_of_plain
 
 SMALL = 1 << 20
 """Octets up to which protected mails are opened several at once."""
@@ -48,12 +47,6 @@ class Inspected:
     defects: tuple[Defect, ...] = ()
 
 
-@functools.lru_cache(maxsize=64)
-def keyring_of(smime: Smime) -> Keyring:
-    """The keys of a site, read once."""
-    return Keyring(smime)
-
-
 @contextlib.contextmanager
 def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iterator[Inspected]:
     """Open a mail for as long as it is worked on.
@@ -66,7 +59,7 @@ def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iter
     keyring = keyring_of(site.smime)
     head, body = _beginning(octets, site.limits.header_bytes)
     if not is_protected(head):
-        asked = mic_algorithm(head)
+        asked = signing_for(site, head).algorithm
         mic = mic_of_plain(octets(), head, body, *asked) if asked else None
         yield Inspected(octets, mic=mic, objection=objection(keyring, head.from_, None))
         return
@@ -89,7 +82,7 @@ def _opened(
         return Inspected(octets, broken=Reason(code, str(error)))
     if opened is None:
         return Inspected(octets)
-    asked, content = mic_algorithm(head), opened.content
+    asked, content = signing_for(site, head).algorithm, opened.content
     inside: Octets = octets if content is None else functools.partial(_pieces, content)
     return Inspected(
         inside,
@@ -110,19 +103,6 @@ def _defects(protection: Protection) -> Iterator[Defect]:
             yield Defect("signer-untrusted", detail=signer.why)
         if signer.digest == "sha1":
             yield Defect("weak-digest", detail=signer.digest)
-
-
-def mic_algorithm(head: Head) -> tuple[str, str] | None:
-    """The digest a sender wants in a signed receipt, and how it is spelled; ``None`` when none is asked for.
-
-    The first that we know of those it names, else the usual one (RFC 3335 §5.2).
-    """
-    found = {option.attribute: option for option in asking.options(head)}
-    if "signed-receipt-protocol" not in found and "signed-receipt-micalg" not in found:
-        return None
-    named = found["signed-receipt-micalg"].values if "signed-receipt-micalg" in found else ()
-    known = ((algorithm, name) for name in named if (algorithm := algorithm_of(name)) is not None)
-    return next(known, (USUAL, USUAL))
 
 
 def _beginning(octets: Octets, bound: int) -> tuple[Head, int]:

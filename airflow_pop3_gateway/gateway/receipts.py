@@ -16,6 +16,7 @@ from collections.abc import Callable
 from airflow_pop3_gateway.acks import asking, mdn
 from airflow_pop3_gateway.asked import AFTER_PROCESSING, WAITING_SCHEMA, Answer, WaitingRequest
 from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.gateway.signing import signing_for
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import (
     OUTBOX_SCHEMA,
@@ -63,7 +64,7 @@ def decide(
         decision, why = "wait", "ack_by_user"
     elif not all(map(_may_be_answered(site), ack_to)):
         decision, why = "wait", "partner-not-listed"
-    elif asking.unknown_options(head):
+    elif asking.unknown_options(head) or signing_for(site, head).impossible:
         why = "unknown-options"
     elif site.acknowledge_after == "processed":
         decision, why = "wait", AFTER_PROCESSING
@@ -77,7 +78,7 @@ def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[R
     asked = record.acknowledgment
     if asked is None or asked.decision != "send":
         return []
-    return _receipts(site, head, asked.ack_to, asked.receipts, record.key, record.created_at)
+    return _receipts(site, head, asked.ack_to, asked.receipts, record.key, record.created_at, record.mic)
 
 
 def request_for(record: TransferRecord, head: Head) -> WaitingRequest | None:
@@ -101,6 +102,7 @@ def request_for(record: TransferRecord, head: Head) -> WaitingRequest | None:
         head=base64.b64encode(header).decode(),
         created_at=record.created_at,
         duplicate=record.rejected is not None and record.rejected.duplicate_of is not None,
+        mic=record.mic,
     )
 
 
@@ -118,6 +120,7 @@ def receipts_of_answer(site: RemoteSite, request: WaitingRequest, answer: Answer
         request.receipts,
         request.record,
         answer.at,
+        request.mic,
         outcome,
         text,
         answer.by_a_person,
@@ -131,6 +134,7 @@ def _receipts(
     keys: tuple[str, ...],
     record: str,
     at: str,
+    mic: str | None,
     outcome: Outcome = "processed",
     text: str = "",
     by_a_person: bool = False,
@@ -139,6 +143,9 @@ def _receipts(
     if unknown := asking.unknown_options(head):
         outcome = "unsupported"
         text = f"Disposition-Notification-Options requires what is not known here: {', '.join(unknown)}"
+    signing = signing_for(site, head)
+    if signing.impossible:
+        outcome, text = "unsupported", signing.impossible
     domain, own = site.local_site.domain, _own_address(site, head)
     message_id = f"<{keys[0]}.receipt@{domain}>"
     message = mdn.build(
@@ -152,6 +159,8 @@ def _receipts(
         outcome=outcome,
         explanation=text,
         by_a_person=by_a_person,
+        fields=(("Received-Content-MIC", mic),) if mic else (),
+        sign=signing.sign,
     )
     return [
         Receipt(

@@ -21,6 +21,8 @@ from airflow.sdk import ObjectStoragePath, get_current_context
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway import outgoing
 from airflow_pop3_gateway.gateway.outgoing import SendOption, SendRequest, Source
+from airflow_pop3_gateway.gateway.protecting import protection_for
+from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.send import send
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
@@ -88,13 +90,16 @@ def send_transfer(
                 )
             if not (to or cc or bcc):
                 to = relay.default_recipients
+            boxes = {"to": mailboxes(to, "to"), "cc": mailboxes(cc, "cc"), "bcc": mailboxes(bcc, "bcc")}
+            protection = None
+            if site is not None and site.smime is not None and not ready_made:
+                everybody = (box.address for field in boxes.values() for box in field)
+                protection = protection_for(site.smime, everybody, utc_now(), site.limits)
             request = SendRequest(
                 local_ident=outgoing.local_ident(*([transfer_id] if transfer_id else asked_by.values())),
                 smtp_conn_id=conn_id,
                 from_=senders[0],
-                to=mailboxes(to, "to"),
-                cc=mailboxes(cc, "cc"),
-                bcc=mailboxes(bcc, "bcc"),
+                **boxes,
                 subject=(subject or "").strip(),
                 xfb=dict(xfb or {}),
                 delimiter=site.subject_delimiter if site else SendRequest.delimiter,
@@ -104,9 +109,12 @@ def send_transfer(
                 if ready_made
                 else None,
                 headers=dict(headers or {}),
-                acknowledgment_option=acknowledgment_option,
+                acknowledgment_option="to_ack"
+                if protection and protection.receipt
+                else acknowledgment_option,
                 ack_within=ack_within,
                 asked_by=asked_by,
+                protect=protection,
             )
             place = base_path_in_force(base_path)
             result = send(request, open_store(place), relay)

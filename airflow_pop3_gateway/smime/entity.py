@@ -91,11 +91,6 @@ class Entity:
             field + b"\r\n" for field in fields if field and (_DESCRIBES.match(field) is not None) is content
         ]
 
-    def inner(self) -> bytes:
-        """The content with the fields that describe it: what is protected."""
-        described = (field for field in self.described(True) if not field.lower().startswith(b"mime-version"))
-        return b"".join([*described, b"\r\n", self.body])
-
     def within(self, outer: Entity) -> bytes:
         """The mail whose content this is: the other fields are those of the protected mail."""
         return b"".join([*outer.described(False), *self.described(True), b"\r\n", self.body])

@@ -10,6 +10,8 @@ wrong padding from a wrong key could decrypt by asking often.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from asn1crypto import cms, core, parser
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
@@ -52,9 +54,11 @@ def _encrypted(info: cms.EncryptedContentInfo) -> bytes:
     return bytes(core.OctetString.load(content).native if in_pieces else content)
 
 
-def encrypt(content: bytes, certificate: x509.Certificate) -> bytes:
-    """Enveloped data for the holder of a certificate with an RSA key. :returns: DER."""
-    builder = pkcs7.PKCS7EnvelopeBuilder().set_data(content).add_recipient(certificate)
+def encrypt(content: bytes, certificates: Sequence[x509.Certificate]) -> bytes:
+    """Enveloped data for the holders of certificates with RSA keys. :returns: DER."""
+    builder = pkcs7.PKCS7EnvelopeBuilder().set_data(content)
+    for certificate in certificates:
+        builder = builder.add_recipient(certificate)
     builder = builder.set_content_encryption_algorithm(algorithms.AES256)
     return builder.encrypt(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
 

@@ -1,24 +1,25 @@
-"""Protect a mail before it goes: sign it, then encrypt it, as a partner wants it.
+"""Protect the content of a mail before it goes: sign it, then encrypt it, as a partner wants it.
 
-Strategy: a finished mail goes in and one comes out. The fields that describe its content move inside with the content;
-all others stay where every server and every agent looks for them. What is inside never leaves memory.
+Strategy: a MIME entity goes in and one comes out; the header of the mail stays where every server and every agent looks
+for it.
 
-Invariant: what is signed is 7-bit with CRLF, so that no relay has a reason to touch it.
+Invariant: what is signed is 7-bit with CRLF, so that no relay has a reason to touch it; what is wanted and cannot be
+done is an error, never a mail with less.
 """
 
 from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_pop3_gateway.config import Limits
-from airflow_pop3_gateway.errors import ConfigurationError, LimitExceeded
-from airflow_pop3_gateway.smime.entity import Entity, canonical
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.smime.entity import Entity
 from airflow_pop3_gateway.smime.enveloped import encrypt
 from airflow_pop3_gateway.smime.keys import Keyring, Own, PartnerKeys
-from airflow_pop3_gateway.smime.mic import USUAL, mic_of, mic_of_plain
+from airflow_pop3_gateway.smime.mic import mic_of, mic_of_plain
 from airflow_pop3_gateway.smime.signed import sign
 
 RECEIPT_OPTIONS = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt-micalg=optional, sha-256"
@@ -28,49 +29,39 @@ _LINE = 76
 
 @dataclass(frozen=True)
 class Protected:
-    """A mail to be sent. :ivar mic: what a signed receipt for it must repeat."""
+    """What goes. :ivar mic: what a signed receipt for it must repeat."""
 
-    mail: bytes
+    entity: bytes
     mic: str
 
 
-def protect(mail: bytes, keyring: Keyring, partner: PartnerKeys, at: datetime, limits: Limits) -> Protected:
-    """Sign and encrypt a finished mail as the partner's entry says.
+def protect(entity: bytes, keyring: Keyring, partners: Sequence[PartnerKeys], at: datetime) -> Protected:
+    """Sign and encrypt a MIME entity as the entries of those who get it say; what one of them wants, all get.
 
-    :param at: now: a certificate that has ended is not used.
-    :raises ConfigurationError: the mail is 8-bit, or there is no valid certificate.
-    :raises LimitExceeded: ``smime_bytes``: it would not fit into memory.
+    :param entity: 7-bit, with CRLF; :param at: now: a certificate that has ended is not used.
+    :raises ConfigurationError: it is not 7-bit, or somebody has no valid certificate.
     """
-    if len(mail) > limits.smime_bytes:
-        bound = limits.smime_bytes
-        raise LimitExceeded(
-            f"the mail has more than {bound} octets (smime_bytes)", limit="smime_bytes", value=bound
-        )
-    outer = Entity(canonical(mail))
-    options = partner.partner
-    if not options.sign and not options.encrypt:
-        return Protected(
-            outer.octets, mic_of_plain([outer.octets], outer.head, len(outer.octets) - len(outer.body))
-        )
-    entity = outer.inner()
-    mic = mic_of(entity, USUAL)
-    if options.sign and keyring.own is not None:
+    signed = any(keys.partner.sign for keys in partners)
+    encrypted = any(keys.partner.encrypt for keys in partners)
+    if not signed and not encrypted:
+        plain = Entity(entity)
+        return Protected(entity, mic_of_plain([entity], plain.head, len(entity) - len(plain.body)))
+    mic = mic_of(entity)
+    if signed and keyring.own is not None:
+        if not entity.isascii():
+            raise ConfigurationError(
+                "Only a 7-bit mail can be signed: encode its parts as base64 or quoted-printable.",
+                field="sign",
+            )
         entity = sign_entity(entity, keyring.own)
-    if options.encrypt:
-        envelope = encrypt(entity, partner.encryption_certificate(at))
+    if encrypted:
+        envelope = encrypt(entity, [keys.encryption_certificate(at) for keys in partners])
         entity = _wrapped("application/pkcs7-mime; smime-type=enveloped-data", "smime.p7m", envelope)
-    return Protected(b"".join([*outer.described(False), b"MIME-Version: 1.0\r\n", entity]), mic)
+    return Protected(entity, mic)
 
 
 def sign_entity(entity: bytes, own: Own) -> bytes:
-    """A MIME entity becomes a multipart/signed (RFC 8551 §3.5.3).
-
-    :raises ConfigurationError: it is 8-bit; a relay might change it on the way.
-    """
-    if not entity.isascii():
-        raise ConfigurationError(
-            "Only a 7-bit mail can be signed: encode its parts as base64 or quoted-printable.", field="sign"
-        )
+    """A MIME entity becomes a multipart/signed (RFC 8551 §3.5.3). :param entity: with CRLF."""
     boundary = f"=_signed_{secrets.token_hex(16)}".encode()
     signature = _wrapped("application/pkcs7-signature", "smime.p7s", sign(entity, own))
     return b"".join(

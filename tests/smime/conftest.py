@@ -28,7 +28,7 @@ def send() -> Send:
         ring = keyring(by or identity(THEM), identity(to), **options)
         partner = ring.partner(to)
         assert partner is not None
-        return protect(HEADER + content, ring, partner, NOW, Limits()).mail
+        return HEADER + protect(content, ring, [partner], NOW).entity
 
     return protected
 

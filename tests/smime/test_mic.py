@@ -33,8 +33,8 @@ def test_of_a_protected_mail_it_is_over_the_content_with_its_mime_header(options
     theirs = keyring(identity(THEM), identity(US), **options)
     partner = theirs.partner(US)
     assert partner is not None
-    sent = protect(HEADER + b"MIME-Version: 1.0\r\n" + CONTENT, theirs, partner, NOW, Limits())
-    opened = open_mail(sent.mail, keyring(identity(US), identity(THEM)), Limits(), NOW)
+    sent = protect(CONTENT, theirs, [partner], NOW)
+    opened = open_mail(HEADER + sent.entity, keyring(identity(US), identity(THEM)), Limits(), NOW)
     assert opened is not None
     assert sent.mic == mic_of(opened.covered) == expected(CONTENT)
 

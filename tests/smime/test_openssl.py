@@ -154,7 +154,7 @@ def test_openssl_verifies_what_we_sign(signer: OpenSsl) -> None:
     ring = keyring(identity(THEM, key=signer.key), identity(US), sign=True)
     partner = ring.partner(US)
     assert partner is not None
-    signed = protect(HEADER + CONTENT, ring, partner, NOW, Limits()).mail
+    signed = HEADER + protect(CONTENT, ring, [partner], NOW).entity
     shown = signer(
         "cms",
         "-verify",
@@ -176,7 +176,7 @@ def test_openssl_decrypts_and_verifies_what_we_sign_and_encrypt(openssl: OpenSsl
     ring = keyring(issued, identity(US), sign=True, encrypt=True)
     partner = ring.partner(US)
     assert partner is not None
-    mail = protect(HEADER + CONTENT, ring, partner, NOW, Limits()).mail
-    assert b"SVNB" not in mail and mail.startswith(HEADER)
+    mail = HEADER + protect(CONTENT, ring, [partner], NOW).entity
+    assert b"SVNB" not in mail
     signed = openssl("smime", "-decrypt", "-recip", openssl.us, "-inkey", openssl.us_key, given=mail)
     assert openssl("smime", "-verify", "-CAfile", authority, "-no_check_time", given=signed) == CONTENT
