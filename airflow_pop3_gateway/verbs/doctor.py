@@ -129,5 +129,4 @@ def _entry(label: str, text: str, column: int = _COLUMN, hanging: int = 0) -> li
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
-        drop_whitespace=True,
     )
