@@ -179,6 +179,12 @@ class MimeParser:
                 raise _exceeded(self._limits, "header_bytes", "a header block has more octets")
             return False
         start, end, body, clean = span
+        if start == body and self._levels:
+            again = self._delimiter_at(start)
+            if again:  # a delimiter behind a delimiter: there is no part between them
+                self._expects_head = False
+            if again is not False:
+                return bool(again)
         head = Head.from_bytes(self._data[start:end], self._limits)
         self._at = min(body, len(self._data))
         self._expects_head = False
@@ -284,6 +290,18 @@ class MimeParser:
         if line_end is not None:
             return line_end.end()
         return end if end == len(data) else None
+
+    def _delimiter_at(self, at: int) -> bool | None:
+        """Whether a delimiter line begins here; ``None``: not yet known."""
+        verdicts: set[int | None] = set()
+        for level in self._levels:
+            if self._data.startswith(level.needle, at):
+                verdicts.add(self._trailer(at + len(level.needle)))
+            elif not self._final and level.needle.startswith(self._data[at : at + len(level.needle)]):
+                verdicts.add(-1)
+        if verdicts - {None, -1}:
+            return True
+        return None if -1 in verdicts else False
 
     def _undecided(self) -> int:
         """From where on the data may turn out to be a delimiter."""

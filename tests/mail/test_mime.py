@@ -313,6 +313,17 @@ def test_well_formed_mail_has_the_leaves_the_standard_library_sees(
     assert without_order_of_enclosed(told(mail, size)) == without_order_of_enclosed(told(mail))
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_delimiters_behind_each_other_have_no_part_between_them(size: int) -> None:
+    """As an agent of old wrote them; an empty part would be the first text, and so the message."""
+    mail = MULTIPART + b"--b\r\n--b\r\n--b\r\na: b\r\n\r\nx\r\n--b\r\n--b--\r\n"
+    assert [octets for _, octets in leaves(mail)] == [b"x"]
+    assert told(mail, size) == told(mail)
+    almost = MULTIPART + b"--b\r\n--bb\r\n--b--\r\n"
+    assert [octets for _, octets in leaves(almost)] == [b"--bb"]
+    assert told(almost, size) == told(almost)
+
+
 @pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n", b"\r\r\n", b"\r\r\r\n", b" \t\r\r\n"])
 @pytest.mark.parametrize("rest", [b"", b"x", b"\r\nx", b"a: b\r\n\r\nx"])
 def test_a_delimiter_line_is_one_however_its_end_was_cut(line_end: bytes, rest: bytes) -> None:
