@@ -48,7 +48,8 @@ class Protection:
         read = mime.Entity(protected.entity)
         fields = tuple((name.decode().title(), value.decode()) for name, value in read.head.fields)
         options = (("Disposition-Notification-Options", RECEIPT_OPTIONS),) if self.receipt else ()
-        return Protected(Entity(fields, lambda: (read.body,), len(read.body)), protected.mic, options)
+        mic = protected.mic if self.receipt else None
+        return Protected(Entity(fields, lambda: (read.body,), len(read.body)), mic, options)
 
 
 def protection_for(
