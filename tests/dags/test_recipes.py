@@ -12,14 +12,23 @@ from airflow.dag_processing.dagbag import DagBag
 from support.maildrop import Maildrop, attachment, multipart
 from support.tasks import Outcome, run_task
 
+from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.applications import Rules
 from airflow_pop3_gateway.store.transfers import read_lines
 from airflow_pop3_gateway.testing.object_store import S3Server
+from airflow_pop3_gateway.testing.smtp_server import Delivered, SmtpServer
 
 __all__ = ["run_task"]
 Run = Callable[..., Outcome]
-RULES = Rules.of([{"application": "CSV", "file_name": "*.csv"}, {"application": "EDI", "file_name": "*.edi"}])
+RULES = Rules.of(
+    [
+        {"application": "FORWARD", "to": "*@archive.example"},
+        {"application": "CSV", "file_name": "*.csv"},
+        {"application": "EDI", "file_name": "*.edi"},
+    ]
+)
+APPLICATIONS = {"FORWARD": Application("FORWARD", extract_file=False)}
 
 
 @pytest.fixture
@@ -31,7 +40,7 @@ def stored(
     def store(mail: bytes) -> dict[str, Any]:
         drop = maildrop(mail)
         batch = drop.poll().batch
-        classify(drop.site, drop.store, choose=RULES)
+        classify(drop.site, drop.store, choose=RULES, applications=APPLICATIONS)
         monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__BASE_PATH", tmp_path.as_uri())
         lines = read_lines(drop.store, drop.site.name, str(batch))
         assert lines is not None
@@ -71,3 +80,28 @@ def test_an_edi_file_is_copied_to_a_bucket(
     key = f"edi-inbox/{line['originator']}/{line['local_ident']}/INVOIC.edi"
     assert (copied.state, copied.value) == ("success", [f"s3://aws_default@{key}"])
     assert s3_server.fs().cat_file(key) == b"UNB+UNOC:3'"
+
+
+def test_a_mail_is_forwarded_octet_for_octet_and_once(
+    stored: Callable[[bytes], dict[str, Any]],
+    run_task: Run,
+    smtp_server: Callable[..., SmtpServer],
+    connection: Callable[..., str],
+) -> None:
+    mail = multipart(1, attachment(b"a.bin", b"\x00\xff."), headers=b"To: x@archive.example\r\n").replace(
+        b"To: edi@us.example\r\n", b""
+    )
+    line = stored(mail)
+    relay = smtp_server()
+    connection(
+        "smtp_default",
+        conn_type="smtp",
+        host=relay.host,
+        port=relay.port,
+        extra={"disable_ssl": True, "disable_tls": True},
+    )
+    forward = sample("pop3_forward", "forward")
+    assert run_task(forward, partition_key=line["key"]).state == "success"
+    assert run_task(forward, partition_key=line["key"]).state == "success"
+    assert line["application"] == "FORWARD"
+    assert relay.box == [Delivered("gateway@example.com", ("archive@example.com",), mail)]
