@@ -38,8 +38,8 @@ from airflow_pop3_gateway.testing.certificates import Certificates
 class Delivered:
     """One message that was taken.
 
-    :ivar mail_from: the reverse-path, ``""`` for the null one; :ivar options: of MAIL and, by recipient, of RCPT, as they
-        came; the key of the first is ``""``.
+    :ivar mail_from: the reverse-path, ``""`` for the null one; :ivar options: of MAIL and, by recipient, of RCPT, as
+        they came; the key of the first is ``""``.
     """
 
     mail_from: str
@@ -49,7 +49,7 @@ class Delivered:
 
 
 class SmtpServer:
-    """Listens on a free port of 127.0.0.1 while its context is open.
+    """Listens on 127.0.0.1 while its context is open, on a free port or the one that is given.
 
     :param faults: words of the table above.
     :param security: ``plain``, ``starttls`` (required before a message) or ``tls``.
@@ -67,6 +67,7 @@ class SmtpServer:
         login: str = "",
         password: str = "",
         certificates: Certificates | None = None,
+        port: int = 0,
     ) -> None:
         self.faults: set[str] = set(faults)
         self.box: list[Delivered] = []
@@ -77,7 +78,7 @@ class SmtpServer:
             self,
             _Handler(self),
             hostname=self.host,
-            port=0,
+            port=port,
             server_hostname="localhost",
             ssl_context=context if security == "tls" else None,
             tls_context=context if security == "starttls" else None,

@@ -390,7 +390,7 @@ def test_what_was_corrected_before_anybody_got_it_goes_as_another_transfer(
 
 def test_two_transfers_of_one_name_are_a_mistake_and_not_a_mail_that_never_goes(desk: Desk) -> None:
     desk.send(desk.request())
-    with pytest.raises(ConfigurationError, match="another recipient, subject.*transfer_id"):
+    with pytest.raises(ConfigurationError, match=r"another recipient, subject.*transfer_id"):
         desk.send(desk.request("b@x.example", subject="Other"))
 
 

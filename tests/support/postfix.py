@@ -1,4 +1,4 @@
-"""Debian's Postfix: takes mail for two domains, delivers it into Maildirs, bounces what it cannot, relays nothing.
+"""Debian's Postfix: takes mail for two domains, delivers it into Maildirs, bounces what it cannot, relays to one other.
 
 Mail for an address of the two domains that does not exist is taken and then reported (RFC 3464), as a relay does that
 cannot ask the mailboxes' server.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.programs import Maildirs, Program, account, free_ports
 
-OURS, THEIRS = "customer.example", "supplier.example"
+OURS, THEIRS, BEYOND = "customer.example", "supplier.example", "beyond.example"
 
 MAIN = """
 compatibility_level = 3.6
@@ -36,7 +36,9 @@ smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_reject_unlisted_recipient = no
 smtpd_discard_ehlo_keywords =
 default_transport = error:this relay sends nothing outside
-relay_transport = error:this relay sends nothing outside
+relay_transport = smtp:[127.0.0.1]:{next_hop}
+relay_domains = {beyond}
+smtp_address_preference = ipv4
 alias_maps =
 alias_database =
 local_recipient_maps =
@@ -61,6 +63,7 @@ verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
+smtp unix - - n - - smtp
 virtual unix - n n - - virtual -o max_use=1
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
@@ -70,7 +73,8 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix(Program):
     """Delivers into these Maildirs; a mailbox's login is its address.
 
-    :ivar port: where it speaks SMTP, with DSN, without TLS and without a login.
+    :ivar port: where it speaks SMTP, with DSN, without TLS and without a login; :ivar next_hop: where it hands on mail for
+        the domain beyond, if anybody listens there.
     """
 
     name = "postfix"
@@ -80,7 +84,7 @@ class Postfix(Program):
 
     def __init__(self, maildirs: Maildirs) -> None:
         super().__init__()
-        (self.port,) = free_ports(1)
+        self.port, self.next_hop = free_ports(2)
         self.maildirs = maildirs
 
     def command(self) -> list[str]:
@@ -96,6 +100,8 @@ class Postfix(Program):
             "port": self.port,
             "ours": OURS,
             "theirs": THEIRS,
+            "beyond": BEYOND,
+            "next_hop": self.next_hop,
         }
         (etc / "main.cf").write_text(MAIN.format(**places))
         (etc / "master.cf").write_text(MASTER.format(**places))
