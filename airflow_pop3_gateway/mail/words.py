@@ -51,8 +51,8 @@ _LABELS = {
 _CODE_PAGE = re.compile(r"(?:x-)?(?:windows|win|cp|ibm|ms)[-_ ]?(\d{3,5})")
 _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 # A question mark may stand in a word, in spite of RFC 2047 §4.2; what begins another word may not.
-_WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]+")
+_WORD = re.compile(rb"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _SPACES = re.compile(r"[\x00-\x20\x7f]+")
 _VALUE = re.compile(r" ?(?:\([^()]*\) ?)?([^ ;(]*)")
 _PARAMETER = re.compile(
@@ -63,11 +63,12 @@ _PARAMETER = re.compile(
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
+_AROUND = re.compile(r" ?([.@]) ?")
 _PLAIN_ADDRESS = rb"[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+@[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+"
 _ONE_ADDRESS = re.compile(rb"(" + _PLAIN_ADDRESS + rb")|[^<>\"(),;:\\]*<(" + _PLAIN_ADDRESS + rb")>")
 _DATE = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s*)?(\d{1,2})[\s-]([A-Za-z]{3})[a-z]*\.?[\s-](\d{4})\s(\d{1,2}):(\d\d)(?::(\d\d))?"
-    rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s|\(|$)"
+    rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s*(?:\(|$))"
 )
 _MONTHS = {
     name: number
@@ -131,41 +132,41 @@ def unfold(raw: bytes) -> bytes:
     return raw.strip()
 
 
-def _word_octets(encoding: str, payload: str) -> bytes:
-    if encoding in "qQ":
-        return binascii.a2b_qp(payload.encode("utf-8", "replace"), header=True)
-    clean = payload.replace("=", "")
+def _word_octets(encoding: bytes, payload: bytes) -> bytes:
+    if encoding in b"qQ":
+        return binascii.a2b_qp(payload, header=True)
+    clean = payload.replace(b"=", b"")
     if len(clean) % 4 == 1:
         clean = clean[:-1]
-    return binascii.a2b_base64(clean + "=" * (-len(clean) % 4))
+    return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
 
 
-def _octets_of(words: list[tuple[str, str]]) -> bytes:
+def _octets_of(words: list[tuple[bytes, bytes]]) -> bytes:
     """The octets of neighbouring words; base64 that was cut within a quad goes on in the next word."""
-    words = [(way, _NOT_BASE64.sub("", payload) if way in "bB" else payload) for way, payload in words]
-    if len(words) > 1 and all(way in "bB" for way, _ in words):
-        whole = "".join(payload for _, payload in words)
-        if any(len(payload) % 4 for _, payload in words) and not len(whole) % 4 and "=" not in whole[:-2]:
-            words = [("b", whole)]
+    words = [(way, _NOT_BASE64.sub(b"", payload) if way in b"bB" else payload) for way, payload in words]
+    if len(words) > 1 and all(way in b"bB" for way, _ in words):
+        whole = b"".join(payload for _, payload in words)
+        if any(len(payload) % 4 for _, payload in words) and not len(whole) % 4 and b"=" not in whole[:-2]:
+            words = [(b"b", whole)]
     return b"".join(_word_octets(way, payload) for way, payload in words)
 
 
-def decode_words(text: str) -> str:
-    """Replace encoded words (RFC 2047), wherever they stand; neighbours in one charset are decoded together."""
-    if "=?" not in text:
-        return text
-    pieces = _WORD.split(text)
-    out = [pieces[0]]
-    pending: list[tuple[str, str]] = []
+def decode_words(raw: bytes) -> str:
+    """Text with its encoded words (RFC 2047) replaced, wherever they stand; neighbours in one charset go together."""
+    if b"=?" not in raw:
+        return decode_octets(raw)
+    pieces = _WORD.split(raw)
+    out = [decode_octets(pieces[0])]
+    pending: list[tuple[bytes, bytes]] = []
     for at in range(1, len(pieces), 4):
         charset, encoding, payload, gap = pieces[at : at + 4]
         pending.append((encoding, payload))
         last = at + 4 >= len(pieces)
         if last or gap.strip() or pieces[at + 4].lower() != charset.lower():
-            out.append(decode_octets(_octets_of(pending), charset.partition("*")[0]))
+            out.append(decode_octets(_octets_of(pending), charset.partition(b"*")[0].decode("latin-1")))
             pending.clear()
             if last or gap.strip():
-                out.append(gap)
+                out.append(decode_octets(gap))
     return "".join(out)
 
 
@@ -174,7 +175,7 @@ def text_of(raw: bytes) -> str:
     flat = unfold(raw)
     if flat.isascii() and b"=?" not in flat:
         return printable(flat.decode("ascii"))
-    return printable(decode_words(decode_octets(flat)))
+    return printable(decode_words(flat))
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,10 @@ def _continued(sections: list[tuple[int, bool, str]]) -> str:
         if extended and at == 0 and value.count("'") >= 2:
             charset, _, value = value.split("'", 2)
         octets.append(unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1"))
-    return printable(decode_words(decode_octets(b"".join(octets), charset)))
+    whole = b"".join(octets)
+    return printable(
+        decode_words(decode_octets(whole, charset).encode("utf-8", "replace") if charset else whole)
+    )
 
 
 def parse_parameters(raw: bytes) -> Parameters:
@@ -237,7 +241,7 @@ def _parse(raw: bytes) -> Parameters:
                 if plain.isascii() and "=?" not in plain:
                     parameters[name] = printable(plain)
                 else:
-                    parameters[name] = printable(decode_words(decode_octets(plain.encode("latin-1"))))
+                    parameters[name] = printable(decode_words(plain.encode("latin-1")))
     for name, found in sections.items():
         parameters[name] = _continued(found)
     return Parameters(printable(kind), parameters)
@@ -260,7 +264,10 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
         elif token == ":":
             bare = []  # the name of a group
         elif token[0] == "<":
-            angle = angle or token.strip("<>")
+            if angle:  # the comma between two was forgotten
+                yield "".join(bare), angle
+                bare = []
+            angle = token.strip("<>")
         elif token != "\\":
             bare.append(token)
     yield "".join(bare), angle
@@ -271,16 +278,26 @@ def addresses_of(raw: bytes) -> tuple[str, ...]:
     one = _ONE_ADDRESS.fullmatch(raw.strip())
     if one is not None:
         return ((one[1] or one[2]).decode("ascii"),)
-    text = decode_octets(unfold(raw))
-    if "=?" in text and "<" not in text:
-        text = decode_words(text)
-    found = []
+    flat = unfold(raw)
+    text = decode_octets(flat) if b"<" in flat else decode_words(flat)
+    found: list[str] = []
     for bare, angle in _mailboxes(text):
-        address = angle.rpartition(":")[2] if angle.startswith("@") else angle or bare
-        address = "".join(printable(address).split()) if '"' not in address else printable(address)
-        if address:
-            found.append(address)
+        found += _plain_addresses(angle.rpartition(":")[2] if angle.startswith("@") else angle or bare)
     return tuple(found)
+
+
+def _plain_addresses(text: str) -> list[str]:
+    """One address without the comments and spaces that once could stand in it (RFC 5322 §4.4).
+
+    Where words are left, those that are addresses: who forgot a comma, or the brackets.
+    """
+    if "(" in text:
+        text = next(_mailboxes(text.replace("<", " ")))[0]
+    text = printable(text)
+    if '"' not in text:
+        text = _AROUND.sub(r"\1", " ".join(text.split()))
+    words = text.split() if '"' not in text else [text]
+    return [word for word in words if "@" in word] or ([text] if text else [])
 
 
 def date_of(raw: bytes) -> str | None:
