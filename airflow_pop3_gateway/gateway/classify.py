@@ -19,13 +19,13 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import StoreCorrupt
-from airflow_pop3_gateway.gateway.applications import Chooser, proposed_application
+from airflow_pop3_gateway.gateway.applications import Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.deposit import Deposit
 from airflow_pop3_gateway.gateway.retrieve import Progress, no_progress
 from airflow_pop3_gateway.records import Classified, ManifestEntry, TransferRecord
@@ -82,13 +82,10 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
         )
     reader = BatchReader(deposit.store, manifest)
 
-    def file(entry: ManifestEntry) -> TransferRecord:
-        return deposit.file(entry, lambda: reader.mail(entry))
-
     lines = TransferLines(deposit.store, deposit.site.name, batch)
     octets = 0
     try:
-        for count, record in enumerate(_in_order(file, manifest), 1):
+        for count, record in enumerate(_in_order(deposit, reader, manifest), 1):
             lines.add(record.summary())
             octets += record.raw.length
             on_progress(count, octets, len(manifest))
@@ -98,12 +95,16 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
 
 
 def _in_order(
-    file: Callable[[ManifestEntry], TransferRecord], manifest: Sequence[ManifestEntry]
+    deposit: Deposit, reader: BatchReader, manifest: Sequence[ManifestEntry]
 ) -> Iterator[TransferRecord]:
     """File mails several at once, and give the records in the order of the manifest.
 
     Mails that seem to have one identity wait for the first of them, so that it is the later one that is the duplicate.
     """
+
+    def given(entry: ManifestEntry) -> tuple[ManifestEntry, Octets]:
+        return entry, lambda: reader.mail(entry)
+
     seen: set[Any] = set()
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(manifest), WINDOW):
@@ -114,7 +115,8 @@ def _in_order(
                 mark = entry.headers.get("message-id") or tuple(sorted(entry.headers.items()))
                 (later if mark in seen else first).append(entry)
                 seen.add(mark)
-            records = list(pool.map(file, first)) + [file(entry) for entry in later]
+            records = deposit.file_together([given(entry) for entry in first], pool.map)
+            records += [deposit.file(*given(entry)) for entry in later]
             yield from sorted(records, key=lambda record: record.raw.index)
 
 

@@ -11,10 +11,12 @@ them back; a receipt enters the outbox, and a request begins to wait, only after
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
@@ -36,9 +38,12 @@ from airflow_pop3_gateway.records import (
     digest_key,
 )
 from airflow_pop3_gateway.store import Store, Writer, answers, layout, outbox
-from airflow_pop3_gateway.store.transfers import create_record
+from airflow_pop3_gateway.store.groups import Group
+from airflow_pop3_gateway.store.transfers import create_record, publish_record, read_record
 
 log = logging.getLogger(__name__)
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
@@ -60,7 +65,28 @@ class Deposit:
         :returns: the record, of now or of the run that wrote it first.
         :raises StoreError: when the store fails or the octets are not those that were retrieved.
         """
-        return _Mail(self, entry, octets).file()
+        steps = _Mail(self, entry, octets).file()
+        next(steps), next(steps)
+        return _last(steps, frozenset())
+
+    def file_together(
+        self, mails: Sequence[tuple[ManifestEntry, Octets]], each: Each = map
+    ) -> list[TransferRecord]:
+        """:meth:`file` for many; where the store can, their files become durable together, and then their records.
+
+        :param each: ``map``, or that of a pool.
+        """
+        if (group := self.store.group()) is None:
+            return list(each(lambda mail: self.file(*mail), mails))
+        with contextlib.closing(group):
+            under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]
+            for _ in each(next, under_way):
+                pass
+            group.publish()
+            for steps in under_way:
+                next(steps)
+            taken = group.publish()
+            return [_last(steps, taken) for steps in under_way]
 
     def consider(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
         """What the record of a mail would be, duplicates aside; nothing is stored."""
@@ -78,7 +104,15 @@ class Deposit:
 class _Mail:
     """One mail on its way; the state that the callbacks of :func:`understand` share."""
 
-    def __init__(self, deposit: Deposit, entry: ManifestEntry, octets: Octets, suffix: str = "") -> None:
+    def __init__(
+        self,
+        deposit: Deposit,
+        entry: ManifestEntry,
+        octets: Octets,
+        suffix: str = "",
+        group: Group | None = None,
+    ) -> None:
+        self._group = group
         self._octets = octets
         self._inside = Inspected(octets)
         self._local_ident = entry.local_ident + suffix
@@ -92,26 +126,25 @@ class _Mail:
         self._keys: list[str] = []
         self._defects: list[Defect] = []
 
-    def file(self) -> TransferRecord:
-        understanding, rejected = self._understand()
-        record = self._record(understanding)
-        first = None
-        if rejected is None:
-            stored = create_record(self._store, record)
-            if stored.raw == record.raw:
-                self._enqueue(stored)
-                return stored
-            first = stored
-            rejected = Rejected(self._xfer_ident, _duplicate_reason(first, record), duplicate_of=first.key)
-        record = self._dispose(record, rejected, first)
-        stored = create_record(self._store, record)
-        if stored.raw != record.raw:  # its identity was taken by another mail in the meantime or before
+    def file(self) -> Generator[None, Set[str], TransferRecord]:
+        """Stops where what was written must be durable before what follows; the second time it is told which keys
+        were taken."""
+        record = self.consider()
+        yield
+        fresh = publish_record(self._store, record, self._group)
+        taken = yield
+        self._group = None
+        fresh = fresh and layout.record(record.key) not in taken
+        stored = record if fresh else read_record(self._store, record.key)
+        if stored.raw != record.raw:  # its identity is another mail's
+            rejected = record.rejected or Rejected(self._xfer_ident, _duplicate_reason(stored, record))
             duplicate = dataclasses.replace(rejected, duplicate_of=stored.key)
             stored = create_record(self._store, self._dispose(record, duplicate, stored))
         self._enqueue(stored)
         return stored
 
     def consider(self) -> TransferRecord:
+        """The record, duplicates aside."""
         understanding, rejected = self._understand()
         record = self._record(understanding)
         return record if rejected is None else self._dispose(record, rejected)
@@ -214,25 +247,25 @@ class _Mail:
     def _open_file(self, name: str, content_type: str) -> Writer:
         key = self._key(name)
         self._keys.append(key)
-        return _Repeatable(self._store.create(key))
+        return _Repeatable(self._store.create(key, self._group))
 
     def _take_back(self) -> None:
         for key in self._keys:
+            if self._group is not None:
+                self._group.withdraw(key)
             self._store.delete(key)
         self._keys.clear()
 
     def _keep_whole(self, name: str) -> StoredFile:
         """The exact octets of the mail as a file."""
-        key = self._key(name)
-        self._keys.append(key)
-        writer = _Repeatable(self._store.create(key))
+        writer = self._open_file(name, "message/rfc822")
         try:
             for chunk in self._octets():
                 writer.write(chunk)
             writer.commit()
         finally:
             writer.discard()
-        return StoredFile(key, name, None, "message/rfc822", self._entry.length, self._entry.sha256)
+        return StoredFile(writer.key, name, None, "message/rfc822", self._entry.length, self._entry.sha256)
 
     # -------------------------------------------------------------------------------------------- record
 
@@ -345,6 +378,15 @@ class _Mail:
             answers.wait(self._store, request)
 
 
+def _last(steps: Generator[None, Set[str], TransferRecord], taken: Set[str]) -> TransferRecord:
+    try:
+        steps.send(taken)
+    except StopIteration as stop:
+        record: TransferRecord = stop.value
+        return record
+    raise AssertionError("a mail is filed in two steps")
+
+
 def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:
     if first.raw.sha256 == second.raw.sha256:
         return Reason("duplicate-octets", f"the same octets are stored as {first.local_ident}")
@@ -359,7 +401,7 @@ class _Nothing(Store):
     def __init__(self) -> None:
         super().__init__(None, "", "")
 
-    def create(self, key: str) -> Writer:
+    def create(self, key: str, group: Group | None = None) -> Writer:
         return _Forgotten(key)
 
     def delete(self, key: str) -> None:

@@ -98,9 +98,9 @@ class Store:
         """For objects that become durable together; ``None`` where each is by itself. The caller closes it."""
         return Group(self._root) if self._local and grouping(self._root) else None
 
-    def put(self, key: str, data: bytes) -> None:
-        """Publish an object in one step. :raises AlreadyStored: when the key exists."""
-        writer = self.create(key)
+    def put(self, key: str, data: bytes, group: Group | None = None) -> None:
+        """Publish an object in one step, or leave it to the group. :raises AlreadyStored: when the key exists."""
+        writer = self.create(key, group)
         try:
             writer.write(data)
             writer.commit()

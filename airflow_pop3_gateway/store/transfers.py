@@ -17,6 +17,7 @@ from typing import Any
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.store import layout
+from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.objects import Store
 
 Named = tuple[str, list[dict[str, Any]]]
@@ -28,11 +29,16 @@ def _dump(document: Mapping[str, Any]) -> bytes:
 
 def create_record(store: Store, record: TransferRecord) -> TransferRecord:
     """Publish a record, or give back the one that was there first."""
+    return record if publish_record(store, record) else read_record(store, record.key)
+
+
+def publish_record(store: Store, record: TransferRecord, group: Group | None = None) -> bool:
+    """Publish a record, or leave it to the group. :returns: that there was none under its key."""
     try:
-        store.put(layout.record(record.key), _dump(record.to_json()))
+        store.put(layout.record(record.key), _dump(record.to_json()), group)
     except AlreadyStored:
-        return read_record(store, record.key)
-    return record
+        return False
+    return True
 
 
 def read_record(store: Store, key: str) -> TransferRecord:

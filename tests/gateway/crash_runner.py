@@ -1,7 +1,7 @@
 """Runs the way of a mail in a child process that kills itself at the n-th step; a program for the tests.
 
-Reads one JSON object a line: ``{"pop3": port, "smtp": port, "base": path, "login": …, "die_at": n}``. A step is every
-moment before and after something happens outside the process: a write, a publication, a command, a message handed
+Reads one JSON object a line: ``{"pop3": port, "smtp": port, "base": path, "login": …, "die_at": n, "together": …}``. A
+step is every moment before and after something happens outside the process: a write, a publication, a command, a message handed
 to the relay. Answers with ``{"status": exit status or -signal, "steps": steps taken}``. ``die_at`` 0 never dies.
 """
 
@@ -22,6 +22,8 @@ from airflow_pop3_gateway.config import Address, LocalSite, RemoteSite
 from airflow_pop3_gateway.gateway import acknowledge, classify, retrieve
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store.groups import Group
+from airflow_pop3_gateway.store.writers import LocalWriter
 
 
 class Steps:
@@ -58,13 +60,40 @@ class _Around:
         return call
 
 
-class SteppingStore(Store):
-    """A store where every write, publication and removal is a step."""
+class SteppingGroup(Group):
+    """A group where every sync and every name that appears is a step."""
 
     steps: Steps
 
-    def create(self, key: str) -> Any:
-        return self.steps.around(super().create(key), "write", "commit")
+    def link(self, writer: LocalWriter) -> None:
+        self.steps()
+        super().link(writer)
+        self.steps()
+
+    def sync(self) -> None:
+        self.steps()
+        super().sync()
+        self.steps()
+
+
+class SteppingStore(Store):
+    """A store where every write, publication and removal is a step.
+
+    :ivar together: mails are filed together, as on a disk; else each by itself, as on an object store.
+    """
+
+    together = True
+
+    steps: Steps
+
+    def create(self, key: str, group: Group | None = None) -> Any:
+        return self.steps.around(super().create(key, group), "write", "commit")
+
+    def group(self) -> SteppingGroup | None:
+        group = SteppingGroup(self._root) if self.together else None
+        if group is not None:
+            group.steps = self.steps
+        return group
 
     def replace(self, key: str, data: bytes) -> None:
         self.steps()
@@ -89,12 +118,12 @@ def run(order: dict[str, Any], steps: Steps) -> None:
         **order.get("site", {}),
     )
     store = SteppingStore.at(Path(order["base"]))
-    store.steps = steps
+    store.steps, store.together = steps, order["together"]
 
     @contextmanager
     def connect(site: RemoteSite) -> Iterator[Any]:
         with Pop3Client.connect(site) as client:
-            yield steps.around(client, "list", "uidl", "top_many", "retrieve", "delete", "quit")
+            yield steps.around(client, "listings", "top_many", "retrieve", "quit", "leave")
 
     def send(mail_from: str, recipients: Sequence[str], message: bytes) -> None:
         steps()

@@ -45,11 +45,20 @@ class Way:
     ) -> None:
         self._runner, self.pop3, self.smtp, self.base = runner, pop3, smtp, base
 
-    def run(self, die_at: int = 0, **site: Any) -> dict[str, int]:
-        """Once through, dying at a step. :returns: exit status (negative: a signal) and steps taken."""
-        order = {"pop3": self.pop3.port, "smtp": self.smtp.port, "base": str(self.base), "login": "edi"}
+    def run(self, die_at: int = 0, together: bool = True, **site: Any) -> dict[str, int]:
+        """Once through, dying at a step. :returns: exit status (negative: a signal) and steps taken.
+
+        :param together: the store makes many objects durable at once.
+        """
+        order: dict[str, Any] = {
+            "pop3": self.pop3.port,
+            "smtp": self.smtp.port,
+            "base": str(self.base),
+            "login": "edi",
+        }
         assert self._runner.stdin is not None and self._runner.stdout is not None
-        self._runner.stdin.write(json.dumps({**order, "die_at": die_at, "site": site}) + "\n")
+        order |= {"die_at": die_at, "together": together, "site": site}
+        self._runner.stdin.write(json.dumps(order) + "\n")
         self._runner.stdin.flush()
         return dict(json.loads(self._runner.stdout.readline()))
 
@@ -118,18 +127,21 @@ def way(tmp_path: Path) -> Iterator[Way]:
 
 
 @pytest.mark.slow
-def test_killed_at_every_step_the_next_run_repairs_what_is_left(way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+def test_killed_at_every_step_the_next_run_repairs_what_is_left(
+    way: Way, tmp_path: Path, together: bool
+) -> None:
     way.fresh(tmp_path / "whole")
-    whole = way.run()
+    whole = way.run(together=together)
     assert whole["status"] == 0
     way.check()
     assert len(way.smtp.box) == 1
     killed = sent_twice = 0
     for step in range(1, whole["steps"] + 1):
         way.fresh(tmp_path / f"step-{step}")
-        died = way.run(die_at=step)
+        died = way.run(die_at=step, together=together)
         killed += died["status"] == -9
-        assert way.run()["status"] == 0, f"the run after a death at step {step}"
+        assert way.run(together=together)["status"] == 0, f"the run after a death at step {step}"
         way.check()
         assert len(way.smtp.box) <= 2
         sent_twice += len(way.smtp.box) == 2
