@@ -15,6 +15,7 @@ from airflow_pop3_gateway.cli import VERBS
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.records import Acknowledged, Classified, HandedOn, Purged, Retrieved
+from airflow_pop3_gateway.sent import Sent
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -66,6 +67,7 @@ def test_every_option_of_a_connection_is_in_the_reference() -> None:
         (operators.HandOnOperator, HandedOn),
         (operators.AcknowledgeOperator, Acknowledged),
         (operators.PurgeOperator, Purged),
+        (operators.SendTransferOperator, Sent),
     ],
 )
 def test_every_argument_and_result_of_an_operator_is_in_the_reference(operator: type, result: type) -> None:
