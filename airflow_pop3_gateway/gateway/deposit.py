@@ -172,7 +172,9 @@ class _Mail:
         entry = self._entry
         received = layout.moment(entry.retrieved_at)
         with inspected(self._site, self._octets, entry.length, received) as self._inside:
-            return self._understand_inside()
+            understood = self._understand_inside()
+        self._inside = dataclasses.replace(self._inside, octets=self._octets)  # what was inside leaves memory
+        return understood
 
     def _understand_inside(self) -> tuple[Understanding | None, Rejected | None]:
         understanding: Understanding | None = None
