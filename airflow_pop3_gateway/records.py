@@ -28,7 +28,9 @@ TransferType = Literal["XFER", "MSG", "EERP"]
 RecordState = Literal["ENDED", "CANCELED"]
 LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
 ReceiptState = Literal["PENDING", "SENT", "REFUSED"]
-Outcome = Literal["processed", "warning", "displayed", "dispatched", "failed", "deleted", "unsupported", "none"]
+Outcome = Literal[
+    "processed", "warning", "displayed", "dispatched", "failed", "deleted", "unsupported", "none"
+]
 """What a receipt says became of a mail; ``unsupported`` is no answer of ours to give, ``none`` that none is given."""
 Layer = Literal["signed", "encrypted", "compressed"]
 LeafOutcome = Literal["file", "user_message", "report", "alternative", "ignored", "within_recover", "refused"]
@@ -382,8 +384,11 @@ class TransferRecord(Jsonable):
 
     def summary(self) -> dict[str, Any]:
         """The line of ``transfers/….jsonl``: everything but the evidence."""
-        line = dataclasses.replace(self, leaves=(), defects=()).to_json()
-        return {**line, "leaves": len(self.leaves), "defects": len(self.defects)}
+        left_out = {"leaves": len(self.leaves), "defects": len(self.defects)}
+        return {
+            key: left_out[key] if key in left_out else _plain(getattr(self, name))
+            for name, key, _ in _fields(type(self))
+        }
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ documented layout and this module say the same.
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import datetime, timezone
 from urllib.parse import quote
@@ -32,6 +33,7 @@ def timestamp(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
+@functools.lru_cache(maxsize=256)  # mails of a batch come many in a millisecond
 def moment(text: str) -> datetime:
     """The inverse of :func:`timestamp`. :raises ValueError: when the text is no such time."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)

@@ -23,8 +23,11 @@ from airflow_pop3_gateway.store.objects import Store
 Named = tuple[str, list[dict[str, Any]]]
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _dump(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    return _encode(document).encode() + b"\n"
 
 
 def create_record(store: Store, record: TransferRecord) -> TransferRecord:
