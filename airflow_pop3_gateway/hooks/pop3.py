@@ -30,6 +30,9 @@ class Pop3Hook(BaseHook):
         super().__init__()
         self.pop3_conn_id = pop3_conn_id
 
+    def __repr__(self) -> str:
+        return f"Pop3Hook({self.pop3_conn_id!r})"
+
     @cached_property
     def site(self) -> RemoteSite:
         """The account as one value. :raises ConfigurationError: naming the field and the remedy."""

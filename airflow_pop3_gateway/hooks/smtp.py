@@ -39,6 +39,9 @@ class GatewaySmtpHook(SmtpHook):
         ``disable_ssl`` and ``disable_tls`` mean no encryption, neither means TLS from the first octet.
     """
 
+    def __repr__(self) -> str:
+        return f"GatewaySmtpHook({self.smtp_conn_id!r})"
+
     @property
     def smtp_starttls(self) -> bool:
         """STARTTLS is for connections that are not encrypted yet (RFC 3207 §4)."""

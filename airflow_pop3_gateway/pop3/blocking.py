@@ -80,6 +80,9 @@ class Pop3Client:
             raise
         return client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._session}>"
+
     @property
     def greeting(self) -> str:
         """The server's words after the first ``+OK``."""

@@ -113,6 +113,10 @@ class Session:
         chosen = self.site.pipelining
         return "PIPELINING" in self.capabilities if chosen is None else chosen
 
+    def __str__(self) -> str:
+        protection = "TLS" if self.protection else "no TLS"
+        return f"{self.site.login} at {self.address}, {protection}, {self.state}"
+
     def allow(self, verb: str) -> None:
         """:raises WrongState: the command is not for this state (RFC 1939 §3)."""
         if self.state not in COMMANDS[verb].states:

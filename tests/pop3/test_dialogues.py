@@ -11,7 +11,7 @@ from support.dialogue import PROTECTION, drive
 
 from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import ConnectionLost, GatewayError, WrongState
-from airflow_pop3_gateway.pop3 import dialogues, opening
+from airflow_pop3_gateway.pop3 import Pop3Client, dialogues, opening
 from airflow_pop3_gateway.pop3.dialogues import Connect, Flow, Pause, Session, StartTls
 
 SITE = RemoteSite(
@@ -124,3 +124,9 @@ def test_a_command_in_the_wrong_state_sends_nothing(state):
     with pytest.raises(WrongState):
         next(dialogues.stat(session))
     assert not session.wire.pending
+
+
+def test_a_session_says_who_where_and_in_which_state_and_no_secret():
+    site = RemoteSite("edi", Address("pop.example.com", 995), "orders", password="hush", access_token="hush")
+    assert str(Session(site)) == "orders at pop.example.com:995, no TLS, greeting"
+    assert repr(Pop3Client(site)) == "<Pop3Client orders at pop.example.com:995, no TLS, greeting>"
