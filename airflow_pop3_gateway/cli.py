@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_pop3_gateway.config import Auth, Security
+from airflow_pop3_gateway.records import Outcome
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
@@ -159,6 +160,28 @@ VERBS = (
             _CONNECTION,
             argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
             *_ON_A_SITE,
+        ),
+    ),
+    Verb(
+        "receipts",
+        "list who waits for an acknowledgment, or answer as a person",
+        "airflow_pop3_gateway.verbs.receipts:run",
+        (
+            argument("action", choices=("list", "answer")),
+            _CONNECTION,
+            argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
+            argument("--negative", action="store_true", help="a negative acknowledgement"),
+            argument(
+                "--outcome",
+                choices=[word for word in get_args(Outcome) if word != "unsupported"],
+                default="processed",
+                help="what the receipt says; none: no receipt is sent",
+            ),
+            argument("--text", default="", help="for the sender to read"),
+            _BASE_PATH,
+            argument(
+                "--json", action="store_true", help="one JSON object for each request, or for the answer"
+            ),
         ),
     ),
     Verb(

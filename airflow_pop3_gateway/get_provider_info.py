@@ -261,7 +261,7 @@ def get_provider_info() -> dict[str, Any]:
     name = "POP3 Gateway"
     rooms = {
         "hooks": ["pop3", "smtp"],
-        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "purge", "send"],
+        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "answer", "ask", "purge", "send"],
         "sensors": ["mail"],
         "triggers": ["mail", "mailbox"],
     }

@@ -6,6 +6,7 @@ Invariant: nothing is defined here; what stands here is the public interface for
 from airflow_pop3_gateway.assets import application, each, mailbox
 from airflow_pop3_gateway.gateway.polling import resume as resume_site
 from airflow_pop3_gateway.gateway.polling import suspend as suspend_site
+from airflow_pop3_gateway.hooks.answers import answer_transfer
 from airflow_pop3_gateway.hooks.handover import handed_on
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.retry import POP3_RETRY_POLICY
@@ -16,12 +17,15 @@ from airflow_pop3_gateway.hooks.steps import poll_site
 from airflow_pop3_gateway.hooks.store import open_store, transfers_of
 from airflow_pop3_gateway.operators import (
     AcknowledgeOperator,
+    AnswerOperator,
     Application,
     ApplicationRule,
+    AskForReceiptOperator,
     Choice,
     ClassifyOperator,
     HandOnOperator,
     PurgeOperator,
+    ReceiptRequestsOperator,
     RetrieveOperator,
     SendTransferOperator,
 )
@@ -30,8 +34,10 @@ from airflow_pop3_gateway.sensors import Pop3MailSensor
 __all__ = [
     "POP3_RETRY_POLICY",
     "AcknowledgeOperator",
+    "AnswerOperator",
     "Application",
     "ApplicationRule",
+    "AskForReceiptOperator",
     "Choice",
     "ClassifyOperator",
     "GatewaySmtpHook",
@@ -39,8 +45,10 @@ __all__ = [
     "Pop3Hook",
     "Pop3MailSensor",
     "PurgeOperator",
+    "ReceiptRequestsOperator",
     "RetrieveOperator",
     "SendTransferOperator",
+    "answer_transfer",
     "application",
     "each",
     "handed_on",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway import operators
+from airflow_pop3_gateway.asked import Answered
 from airflow_pop3_gateway.cli import VERBS
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
@@ -66,6 +67,7 @@ def test_every_option_of_a_connection_is_in_the_reference() -> None:
         (operators.ClassifyOperator, Classified),
         (operators.HandOnOperator, HandedOn),
         (operators.AcknowledgeOperator, Acknowledged),
+        (operators.AnswerOperator, Answered),
         (operators.PurgeOperator, Purged),
         (operators.SendTransferOperator, Sent),
     ],

@@ -12,6 +12,7 @@ from airflow_pop3_gateway.gateway.retrieve import retrieve
 __all__ = [
     "SendRaw",
     "acknowledge",
+    "answer",
     "classify",
     "examine",
     "hold",

@@ -54,6 +54,12 @@ def waiting(
             yield request
 
 
+def waits(site: RemoteSite, store: Store, local_ident: str) -> bool:
+    """Whether a mail's request waits for an answer."""
+    request = answers.find_request(store, site.name, local_ident)
+    return request is not None and answers.find_answer(store, local_ident) is None
+
+
 def answer(
     site: RemoteSite,
     store: Store,

@@ -93,7 +93,8 @@ def transfers_of(classified: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def with_urls(line: dict[str, Any], base_path: str) -> dict[str, Any]:
-    """The line with the full URL of each of its files added as ``url``."""
+    """The line with the full URL of each of its files added as ``url``, and where it lies as ``base_path``."""
+    line["base_path"] = base_path
     for file in line["files"]:
         file["url"] = f"{base_path.rstrip('/')}/{file['path']}"
     return line

@@ -3,6 +3,8 @@
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Choice
 from airflow_pop3_gateway.operators.acknowledge import AcknowledgeOperator
+from airflow_pop3_gateway.operators.answer import AnswerOperator
+from airflow_pop3_gateway.operators.ask import AskForReceiptOperator, ReceiptRequestsOperator
 from airflow_pop3_gateway.operators.classify import ClassifyOperator
 from airflow_pop3_gateway.operators.hand_on import HandOnOperator
 from airflow_pop3_gateway.operators.purge import PurgeOperator
@@ -11,12 +13,15 @@ from airflow_pop3_gateway.operators.send import SendTransferOperator
 
 __all__ = [
     "AcknowledgeOperator",
+    "AnswerOperator",
     "Application",
     "ApplicationRule",
+    "AskForReceiptOperator",
     "Choice",
     "ClassifyOperator",
     "HandOnOperator",
     "PurgeOperator",
+    "ReceiptRequestsOperator",
     "RetrieveOperator",
     "SendTransferOperator",
 ]

@@ -1,0 +1,82 @@
+"""``receipts list`` and ``receipts answer``: who waits for an acknowledgment, and a person's answer.
+
+Invariant: a list changes nothing; an answer is a person's and is sent at once, with whatever else waits in the outbox;
+an answer that comes too late is said and not sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from typing import cast
+
+from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.asked import WaitingRequest
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway.answers import waiting, waits
+from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
+from airflow_pop3_gateway.hooks.store import open_store
+from airflow_pop3_gateway.records import Outcome
+from airflow_pop3_gateway.store import answers
+from airflow_pop3_gateway.verbs.site import site_of, told
+from airflow_pop3_gateway.verbs.terminal import printable
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List or answer. :returns: 0, or 1 when something could not be done."""
+    return told(_list if arguments.action == "list" else _answer, arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    site, store = site_of(arguments.connection), open_store(arguments.base_path)
+    for request in waiting(site, store):
+        if arguments.json:
+            print(json.dumps(_facts(request)))
+        else:
+            short = (
+                request.local_ident,
+                request.why,
+                ",".join(request.ack_to),
+                request.from_,
+                request.subject,
+            )
+            print(printable("  ".join(short)))
+
+
+def _facts(request: WaitingRequest) -> dict[str, object]:
+    facts = request.to_json()
+    del facts["head"]
+    return facts
+
+
+def _answer(arguments: argparse.Namespace) -> None:
+    site, store = site_of(arguments.connection), open_store(arguments.base_path)
+    outcome = "failed" if arguments.negative else arguments.outcome
+    for local_ident in arguments.local_idents:
+        if not waits(site, store, local_ident) and answers.find_answer(store, local_ident) is None:
+            raise ConfigurationError(
+                f"{local_ident} waits for no answer at {site.name}; list what does.", field="local_ident"
+            )
+    result = gateway.answer(
+        site,
+        store,
+        cast("Outcome", outcome),
+        arguments.text,
+        local_idents=arguments.local_idents,
+        by=getpass.getuser(),
+        by_a_person=True,
+    )
+    with GatewaySmtpHook(site.smtp_conn_id) as relay:
+        sent = gateway.acknowledge(site, store, relay.send_raw)
+    if arguments.json:
+        print(json.dumps({**result.to_json(), "acknowledged": sent.to_json()}))
+    else:
+        print(
+            f"{site.name}: {result.answered} answered {outcome}, {result.again} had this answer; {sent.sent} receipts "
+            f"sent, {sent.refused} refused, {sent.postponed + sent.limited} wait"
+        )
+    if result.contradicted:
+        raise ConfigurationError(
+            f"Answered otherwise before, which stays: {', '.join(result.contradicted)}", field="outcome"
+        )
