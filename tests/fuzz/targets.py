@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fuzz import acks, mail, pop3, seeds
+from fuzz import acks, mail, pop3, seeds, smime
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ TARGETS = {
         Target("reports", acks.read_reports, seeds.reports, seeds.REPORT),
         Target("answer", acks.answer, seeds.heads, seeds.FIELDS + seeds.REPORT),
         Target("winmail", mail.read_winmail, seeds.winmails),
+        Target("object", smime.open_object, smime.objects),
+        Target("protected", smime.open_letter, smime.letters, seeds.STRUCTURE),
         Target("zip", mail.read_zip, seeds.zips, seeds.ZIP),
         Target("uuencoded", mail.read_uuencoded, seeds.uuencoded, seeds.ENCODED),
     )
