@@ -20,10 +20,11 @@ from typing import Any
 
 from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
-from airflow_pop3_gateway.errors import AlreadyStored, ConfigurationError, MailError, MailRefused, StoreError
-from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
+from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
+from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.protection import Inspected, inspected
 from airflow_pop3_gateway.gateway.receipts import decide, receipts_for, request_for
+from airflow_pop3_gateway.gateway.writers import Nothing, Repeatable
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
 from airflow_pop3_gateway.records import (
@@ -90,7 +91,7 @@ class Deposit:
 
     def consider(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
         """What the record of a mail would be, duplicates aside; nothing is stored."""
-        return _Mail(dataclasses.replace(self, store=_Nothing()), entry, octets).consider()
+        return _Mail(dataclasses.replace(self, store=Nothing()), entry, octets).consider()
 
     def release(self, entry: ManifestEntry, octets: Octets, rejected: TransferRecord) -> TransferRecord:
         """Take a mail that was rejected, as the rules are now.
@@ -249,7 +250,7 @@ class _Mail:
     def _open_file(self, name: str, content_type: str) -> Writer:
         key = self._key(name)
         self._keys.append(key)
-        return _Repeatable(self._store.create(key, self._group))
+        return Repeatable(self._store.create(key, self._group))
 
     def _take_back(self) -> None:
         for key in self._keys:
@@ -395,41 +396,3 @@ def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:
     return Reason(
         f"duplicate-{second.xfer_ident_source}", f"{first.local_ident} has the same identity, other octets"
     )
-
-
-class _Nothing(Store):
-    """A store that keeps nothing, for asking what would be."""
-
-    def __init__(self) -> None:
-        super().__init__(None, "", "")
-
-    def create(self, key: str, group: Group | None = None) -> Writer:
-        return _Forgotten(key)
-
-    def delete(self, key: str) -> None:
-        """Nothing is there."""
-
-
-class _Forgotten(Nowhere):
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-    def commit(self) -> str:
-        return self.key
-
-
-class _Repeatable:
-    """A writer for a key that only this mail uses: what a run before the crash published there is the same."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self.key = writer.key
-        self.write = writer.write
-        self.discard = writer.discard
-
-    def commit(self) -> str:
-        """Publish, or find it published. :returns: the key."""
-        try:
-            return self._writer.commit()
-        except AlreadyStored:
-            return self.key
