@@ -9,7 +9,8 @@ The rooms, in the order they may know each other::
     store/                               what is written where, and in which order
     gateway/                             the use cases: retrieve, classify, acknowledge, purge
     hooks/                               an Airflow Connection becomes a site, a client, a relay
-    operators/ sensors/ triggers/        parameters in, one call down
+    triggers/ assets  uris               what waits for mail in the triggerer, and what DAGs are scheduled on
+    operators/ sensors/                  parameters in, one call down
     ui/ plugin                           the page *POP3 Gateway* inside Airflow's UI
     sdk                                  all that a DAG needs, importable from one place
     cli                                  ``airflow pop3-gateway`` and ``python -m airflow_pop3_gateway``

@@ -14,8 +14,10 @@ from airflow_pop3_gateway import operators
 from airflow_pop3_gateway.asked import Answered
 from airflow_pop3_gateway.cli import VERBS
 from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.gateway.peek import Look
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.records import Acknowledged, Classified, HandedOn, Purged, Retrieved
+from airflow_pop3_gateway.sensors import Pop3MailSensor
 from airflow_pop3_gateway.sent import Sent
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,13 @@ def test_every_argument_and_result_of_an_operator_is_in_the_reference(operator: 
     for name in arguments:
         assert f"`{name}`" in section or f"`{name}`" in head
     for name in result.__dataclass_fields__:  # type: ignore[attr-defined]
+        assert f"`{name}`" in section, name
+
+
+def test_every_argument_and_result_of_the_sensor_is_in_the_reference() -> None:
+    section = page("reference/assets.md").partition("## Pop3MailSensor")[2].partition("\n## ")[0]
+    arguments = [name for name in inspect.signature(Pop3MailSensor).parameters if name != "kwargs"]
+    for name in (*arguments, *Look.__dataclass_fields__):
         assert f"`{name}`" in section, name
 
 

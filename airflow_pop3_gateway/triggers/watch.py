@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import random
 import threading
@@ -206,10 +205,5 @@ async def _until_changed(watched: Watch, refused: RemoteSite, seconds: float, sl
         await sleep(min(left, refused.poll_interval))
         left -= refused.poll_interval
         with contextlib.suppress(Exception):
-            if _credentials(await watched.read_site()) != _credentials(refused):
+            if await watched.read_site() != refused:
                 return
-
-
-def _credentials(site: RemoteSite) -> RemoteSite:
-    """What a person changes to mend a login; a token may be another one each time and mend nothing."""
-    return dataclasses.replace(site, access_token="")

@@ -27,7 +27,11 @@ def account() -> pwd.struct_passwd:
 
 def program(name: str, package: str, *, needs_root: bool = False) -> str:
     """The path of a server's program; skips the test, or fails it in CI, where it cannot run."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
+    beside = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    found = shutil.which(
+        name,
+        path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin", *beside]),
+    )
     if found and (os.geteuid() == 0 or not needs_root):
         return found
     why = f"needs root to run {name}" if found else f"needs {name}: apt-get install {package}"
@@ -55,12 +59,12 @@ def answers(port: int) -> bool:
     return True
 
 
-def until(happened: Callable[[], object], what: str, seconds: float = 30) -> None:
+def until(happened: Callable[[], object], what: str, seconds: float = 30, pause: float = 0.01) -> None:
     """Wait for another process. :raises AssertionError: it did not happen; ``what`` says what."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"{what}, not within {seconds} s"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class Program:

@@ -1,0 +1,92 @@
+"""One real Airflow on each database, with a mailbox that Dovecot serves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.dovecot import Dovecot
+from support.parts import Airflow, Live
+from support.postgres import Postgres
+
+from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.testing.certificates import Certificates
+
+SAMPLES = Path(__file__).parents[2] / "dags"
+EACH = """
+import os
+import pendulum
+from airflow.sdk import DAG, PartitionedAssetTimetable, get_current_context, task
+from airflow_pop3_gateway.sdk import each, handed_on
+
+with DAG("each", schedule=PartitionedAssetTimetable(assets=each("MAIL")), max_active_runs=6, catchup=False):
+
+    @task
+    def process():
+        with handed_on() as record:
+            line = f"{record['subject']} {get_current_context()['dag_run'].run_id}\\n"
+            descriptor = os.open("PROCESSED", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(descriptor, line.encode())
+            os.close(descriptor)
+
+    process()
+"""
+ANOTHER = """
+from airflow.sdk import DAG, task
+from airflow_pop3_gateway.sdk import HandOnOperator, Pop3MailSensor, application, mailbox
+
+with DAG("another", schedule=None):
+
+    @task(inlets=[mailbox("edi_inbox")])
+    def look(): ...
+
+    look()
+
+with DAG("told", schedule=[application("MAIL")], catchup=False):
+
+    @task
+    def read(triggering_asset_events=None):
+        return [event.extra["messages"] for events in triggering_asset_events.values() for event in events]
+
+    read()
+
+with DAG("sweep", schedule=None):
+    HandOnOperator(task_id="hand_on", application="MAIL", again_after=0)
+
+with DAG("waits", schedule="@once", catchup=False):
+    Pop3MailSensor(task_id="wait", pop3_conn_id="second_inbox", poke_interval=1, min_messages=2)
+"""
+
+
+@pytest.fixture(scope="session")
+def live(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[Live]:
+    home = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as stack:
+        database = f"sqlite:///{home}/airflow.db"
+        if request.param == "postgres":
+            database = stack.enter_context(Postgres()).url
+        dovecot = stack.enter_context(Dovecot(certificates))
+        connections = {
+            login: {
+                "conn_type": "pop3",
+                "host": dovecot.host,
+                "port": dovecot.port,
+                "login": dovecot.add(login),
+                "password": dovecot.password,
+                "extra": {"security": "plain", "poll_interval": 1},
+            }
+            for login in ("edi_inbox", "second_inbox")
+        }
+        airflow = Airflow(home, database, connections)
+        processed = home / "processed.txt"
+        processed.touch()
+        shutil.copy(SAMPLES / "pop3_on_mail.py", airflow.dags)
+        (airflow.dags / "each.py").write_text(EACH.replace("PROCESSED", str(processed)))
+        (airflow.dags / "another.py").write_text(ANOTHER)
+        stack.enter_context(airflow)
+        yield Live(airflow, dovecot.deliver, dovecot.mails, processed, Store.at(home / "base"))
