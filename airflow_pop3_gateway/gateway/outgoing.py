@@ -236,7 +236,7 @@ def _ready_made(request: SendRequest, source: Source, xfer_ident: str) -> Outgoi
         message_id=look.head.message_id,
         subject=look.head.subject,
         requested=("dsn",) if request.acknowledgment_option == "to_ack" else (),
-        files=(file,),
+        files=(dataclasses.replace(file, content_type="message/rfc822"),),
     )
     octets = _checked(source, file)
     return Outgoing(transfer, lambda: compose.with_crlf(octets()), look.size, look.eight_bit)

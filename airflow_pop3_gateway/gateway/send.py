@@ -156,6 +156,7 @@ def _differences(before: SentTransfer, request: SendRequest) -> list[str]:
         "ready_made": (before.ready_made, request.ready_made is not None),
         "subject": (before.ready_made or before.subject, before.ready_made or request.subject),
         "xfb": (dict(before.xfb), dict(request.xfb)),
+        "acknowledgment_option": (bool(before.requested), request.acknowledgment_option == "to_ack"),
     }
     return [name for name, (old, new) in asked.items() if old != new]
 
@@ -166,6 +167,7 @@ class _History:
     def __init__(self, store: Store, transfer: SentTransfer) -> None:
         self._transfer = transfer
         events = [event for event in sent.events(store, transfer.key) if event.kind == "smtp"]
+        events.sort(key=lambda event: event.name)
         self.done = max((int(event.name.rpartition("-")[2]) for event in events), default=0)
         self.rows = {row.recipient: row for event in events for row in event.rows}
         last = events[-1].rows if events else ()

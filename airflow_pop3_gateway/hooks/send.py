@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 Addresses = str | Sequence[str] | None
 _TYPES = mimetypes.MimeTypes(filenames=())
 _OCTETS = "application/octet-stream"
+_MEDIA_TYPE = re.compile(r"(?i)(?!multipart/|message/)[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,100}")
 _LONGEST_NAME = 255
 
 
@@ -105,9 +107,7 @@ def send_transfer(
                 delimiter=site.subject_delimiter if site else SendRequest.delimiter,
                 message=message,
                 file=source_of(file, "file", file_name, content_type) if file else None,
-                ready_made=source_of(ready_made, "ready_made", None, "message/rfc822")
-                if ready_made
-                else None,
+                ready_made=source_of(ready_made, "ready_made") if ready_made else None,
                 headers=dict(headers or {}),
                 acknowledgment_option="to_ack"
                 if protection and protection.receipt
@@ -140,18 +140,22 @@ def _asked_by() -> dict[str, str]:
 
 
 def source_of(
-    url: str | ObjectStoragePath, argument: str, name: str | None, content_type: str | None
+    url: str | ObjectStoragePath, argument: str, name: str | None = None, content_type: str | None = None
 ) -> Source:
     """A file on any storage Airflow knows, read in pieces.
 
     :param name: what recipients see; default: the last part of the URL.
     :param content_type: default: by the name's ending. Texts go as octets, for agents change their line ends.
-    :raises ConfigurationError: when the name cannot be the name of a file.
+    :raises ConfigurationError: when the name cannot be the name of a file, or the type not that of one in base64.
     """
     path = ObjectStoragePath(url)
     name = name or path.name
     if not name or not name.isprintable() or set(name) & {"/", "\\"} or len(name.encode()) > _LONGEST_NAME:
         raise ConfigurationError(f"{name!r:.300} cannot be the name of a file.", field="file_name")
+    if content_type is not None and not _MEDIA_TYPE.fullmatch(content_type):
+        raise ConfigurationError(
+            f"content_type {content_type!r:.200} is not the type of an attached file.", field="content_type"
+        )
     guessed = _TYPES.guess_type(name, strict=True)
     if guessed[1] or (guessed[0] or "text/").startswith(("text/", "message/")):
         guessed = (_OCTETS, None)

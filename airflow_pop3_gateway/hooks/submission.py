@@ -18,6 +18,8 @@ from airflow_pop3_gateway.errors import ConfigurationError, RelayRefused, RelayU
 from airflow_pop3_gateway.gateway.send import Envelope, Submitted
 from airflow_pop3_gateway.mail.compose import Chunks
 
+LAST_REPLY = 600.0
+"""Seconds to wait for the reply to a mail at least (RFC 5321 §4.5.3.2.6)."""
 _TAKEN = ("250", "251")
 _GO_ON = "354"
 _LOGIN_NEEDED = "530"
@@ -115,10 +117,23 @@ def _data(client: smtplib.SMTP, octets: Chunks) -> str:
     try:
         for piece in _on_the_wire(octets()):
             client.send(piece)
-        return _text(client, client.getreply())
+        with _patience(client):
+            return _text(client, client.getreply())
     except BaseException:
         client.close()
         raise
+
+
+@contextlib.contextmanager
+def _patience(client: smtplib.SMTP) -> Iterator[None]:
+    """Who gives up on this reply sends the mail twice, for the server goes on with it."""
+    sock = client.sock
+    timeout = sock.gettimeout() if sock else None
+    if sock is not None and timeout is not None:
+        sock.settimeout(max(timeout, LAST_REPLY))
+    yield
+    if sock is not None:
+        sock.settimeout(timeout)
 
 
 def _on_the_wire(octets: Iterable[bytes]) -> Iterator[bytearray]:

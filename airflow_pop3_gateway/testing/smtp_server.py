@@ -7,6 +7,7 @@ server runs.
 ``refuse-null-sender`` 550 to ``MAIL FROM:<>``
 ``sender-4xx``         451 to every ``MAIL FROM``
 ``rcpt-550:ADDRESS``   550 to this recipient; ``rcpt-450:ADDRESS`` alike
+``rcpt-421``           421 to every recipient, as a server says that shuts down
 ``data-451``           451 after the message; ``data-554`` alike
 ``hang-data``          never answers after the message
 ``cut-data``           closes the connection after the message, which is not taken
@@ -200,6 +201,8 @@ class _Handler:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if "rcpt-421" in self._owner.faults:
+            return "421 4.3.2 shutting down"
         if f"rcpt-550:{address}" in self._owner.faults:
             return "550 5.1.1 no such user"
         if f"rcpt-450:{address}" in self._owner.faults:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import email
 import email.policy
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -22,10 +23,12 @@ from airflow_pop3_gateway.errors import (
     SourceChanged,
     StoreUnavailable,
 )
+from airflow_pop3_gateway.gateway import examine
 from airflow_pop3_gateway.gateway.outgoing import Protected, SendRequest, Source, local_ident, prepare
 from airflow_pop3_gateway.gateway.send import send
 from airflow_pop3_gateway.mail import compose
 from airflow_pop3_gateway.mail.compose import Entity
+from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.mail.fields import mailboxes
 from airflow_pop3_gateway.sent import NO_DSN, Sent, SentRecipient, date_of_xfer_ident, make_xfer_ident
 from airflow_pop3_gateway.store import Store, attempts, layout, sent
@@ -338,6 +341,43 @@ def test_an_international_address_goes_where_it_can(desk: Desk) -> None:
     assert "BODY=8BITMIME SMTPUTF8" in taken.options[""]
     assert r"ORCPT=utf-8;jos\x{E9}@x.example" in taken.options["jos\u00e9@x.example"]
     assert "To: jos\u00e9@x.example\r\n".encode() in taken.octets
+
+
+class Forgetful(Store):
+    """A store that cannot be written just when the relay has said yes."""
+
+    broken = True
+
+    def put(self, key: str, data: bytes) -> None:
+        if "/events/" in key and self.broken:
+            raise StoreUnavailable(key)
+        super().put(key, data)
+
+
+def test_an_answer_that_could_not_be_written_down_may_bring_a_second_copy_under_the_same_message_id(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.store = store = Forgetful.at(tmp_path / "base")
+    assert isinstance(store, Forgetful)
+    with pytest.raises(StoreUnavailable):
+        desk.send(desk.request())
+    store.broken = False
+    assert desk.send(desk.request()).attempts == 2
+    first, second = desk.server.box
+    assert first.octets == second.octets
+
+
+def test_what_we_send_our_own_gateway_reads_as_it_was_meant(desk: Desk) -> None:
+    desk.send(desk.request(xfb={"appli": "ORDERS", "filename": "a b"}, message="hello"))
+    octets = desk.server.box[0].octets
+    found = examine(lambda: [octets], len(octets), Policy())
+    assert (found["type"], found["file_name"], found["application"]) == ("XFER", "ORDERS.edi", "ORDERS")
+    assert (found["subject"], found["xfb"]) == ("Orders", {"appli": "ORDERS", "filename": "a b"})
+    assert (found["user_message"], found["attachments"][0]["sha256"]) == (
+        "hello",
+        hashlib.sha256(CONTENT).hexdigest(),
+    )
+    assert (found["ack_to"], found["defects"]) == (["orders@us.example"], [])
 
 
 # -- what changes between attempts --------------------------------------------------------------------------------

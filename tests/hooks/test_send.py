@@ -149,6 +149,14 @@ def test_a_type_is_guessed_where_nobody_will_change_the_octets_for_it(name: str,
     assert source_of(f"file:///folder/{name}", "file", "b", "text/csv").content_type == "text/csv"
 
 
+@pytest.mark.parametrize(
+    "kind", ["text", "multipart/mixed", "message/rfc822", "text/plain\r\nBcc: b@x.example"]
+)
+def test_a_type_that_no_attached_file_can_have_is_refused(kind: str) -> None:
+    with pytest.raises(ConfigurationError, match="content_type"):
+        source_of("file:///folder/a", "file", None, kind)
+
+
 @pytest.mark.parametrize("name", ["a/b", "a\\b", "a\nb", "x" * 256])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="name of a file"):

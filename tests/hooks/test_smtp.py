@@ -153,6 +153,12 @@ def test_a_wrong_password_is_for_a_person_and_never_shown(relay: Define, smtp_se
     assert "falsch" not in str(caught.value)
 
 
+def test_a_relay_that_wants_a_login_is_for_a_person(relay: Define, smtp_server: Start) -> None:
+    server = smtp_server(login="u", password="geheim")
+    with pytest.raises(ConfigurationError, match="wants a login"):
+        send(relay(server, extra=PLAIN))
+
+
 def test_a_certificate_nobody_vouches_for_is_for_a_person(relay: Define, smtp_server: Start) -> None:
     with pytest.raises(ConfigurationError, match="certificate"):
         send(relay(smtp_server(security="tls")))
