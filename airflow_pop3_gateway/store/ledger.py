@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
@@ -23,6 +23,9 @@ from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 from airflow_pop3_gateway.store.spool import Arrived, read_manifest
+
+PIECE = 256
+"""Entries that are written at once."""
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Ledger:
     @classmethod
     def _read(cls, site: str, address: str, data: bytes | None) -> Ledger:
         if data is None:
-            return cls(site)._as_stored(b"")
+            return cls(site)._as_stored(hashlib.sha256())
         try:
             document: Mapping[str, Any] = json.loads(data)
             ledger = cls(
@@ -74,11 +77,11 @@ class Ledger:
                 "recognised as duplicates, none is lost.",
                 key=layout.ledger(site),
             ) from None
-        return ledger._as_stored(data)
+        return ledger._as_stored(hashlib.sha256(data))
 
-    def _as_stored(self, data: bytes | bytearray) -> Ledger:
+    def _as_stored(self, digest: hashlib._Hash) -> Ledger:
         self._stored = self._document()
-        self._digest = hashlib.sha256(data).hexdigest()
+        self._digest = digest.hexdigest()
         return self
 
     def _document(self) -> dict[str, Any]:
@@ -105,21 +108,25 @@ class Ledger:
             self.generation = stored.generation
         del data
         self.generation += 1
-        written = self._written()
-        store.replace(key, written)
-        self._as_stored(written)
+        digest = hashlib.sha256()
+        store.replace(key, self._written(digest))
+        self._as_stored(digest)
 
-    def _written(self) -> bytearray:
-        """The document as JSON; entries one by one, for there may be very many of them."""
+    def _written(self, digest: hashlib._Hash) -> Iterator[bytes]:
+        """The document as JSON in pieces, for there may be very many entries; they are digested on the way."""
         rest = {**self._document(), "generation": self.generation}
         del rest["entries"]
-        written = bytearray(json.dumps(rest, separators=(",", ":"))[:-1].encode())
-        comma = ',"entries":{'
+        lines = [json.dumps(rest, separators=(",", ":"))[:-1], ',"entries":{']
+        comma = ""
         for uidl, entry in self.entries.items():
-            written += f"{comma}{quoted(uidl)}:{_line(entry)}".encode()
+            lines.append(f"{comma}{quoted(uidl)}:{_line(entry)}")
             comma = ","
-        written += b"}}" if self.entries else b',"entries":{}}'
-        return written
+            if len(lines) == PIECE:
+                digest.update(piece := "".join(lines).encode())
+                yield piece
+                lines.clear()
+        digest.update(piece := ("".join(lines) + "}}").encode())
+        yield piece
 
     def add(self, entry: ManifestEntry | Arrived, state: LedgerState, stored_at: str, why: str = "") -> None:
         """Note a mail that a manifest committed."""

@@ -107,19 +107,24 @@ class Store:
         finally:
             writer.discard()
 
-    def replace(self, key: str, data: bytes | bytearray) -> None:
-        """Publish an object over an older one; a reader sees the old or the new one, whole."""
+    def replace(self, key: str, data: bytes | Iterator[bytes]) -> None:
+        """Publish an object over an older one; a reader sees the old or the new one, whole.
+
+        :param data: at once, or in pieces so that it need not be in memory whole.
+        """
         path = self._path(key)
+        pieces = iter((data,)) if isinstance(data, bytes) else data
         with mapped(key):
             if self._local:
                 writer = LocalWriter(key, path)
                 try:
-                    writer.write(data)
+                    for piece in pieces:
+                        writer.write(piece)
                     writer.commit(over=True)
                 finally:
                     writer.discard()
             else:
-                self._fs.pipe_file(path, bytes(data))
+                self._fs.pipe_file(path, b"".join(pieces))
 
     def read(self, key: str) -> bytes:
         """The whole object. :raises StoreCorrupt: when it is not there."""
