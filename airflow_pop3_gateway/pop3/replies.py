@@ -167,13 +167,12 @@ class Capabilities:
 
 def parse_capa(block: bytes) -> Capabilities:
     """Read the lines of CAPA; a word said twice (SASL on two lines) adds up, blank lines are skipped."""
-    words: dict[str, tuple[str, ...]] = {}
+    words: dict[str, list[str]] = {}
     for line in block.splitlines():
         parts = readable(line).split()
         if parts:
-            name = parts[0].upper()
-            words[name] = words.get(name, ()) + tuple(parts[1:])
-    return Capabilities(words, known=True)
+            words.setdefault(parts[0].upper(), []).extend(parts[1:])
+    return Capabilities({name: tuple(arguments) for name, arguments in words.items()}, known=True)
 
 
 def parse_stat(text: str) -> tuple[int, int]:

@@ -191,6 +191,10 @@ def test_uidl_without_numbers_is_a_violation(block):
         parse_uidl(block)
 
 
+def test_a_word_said_a_hundred_thousand_times_is_read_before_the_tests_lose_patience() -> None:
+    assert len(parse_capa(b"SASL PLAIN\r\n" * 100_000).mechanisms) == 100_000
+
+
 @given(st.binary(max_size=200), st.sampled_from([parse_list, parse_uidl, parse_capa]))
 def test_any_listing_is_read_or_is_a_violation(block, parse):
     try:
