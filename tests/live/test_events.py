@@ -38,7 +38,6 @@ def run_after(live: Live, number: int) -> float:
         new = [run for run in airflow.runs("pop3_on_mail") if run["dag_run_id"] not in before]
         return [datetime.fromisoformat(run["start_date"]).timestamp() for run in new if run["start_date"]]
 
-    time.sleep(2.5)  # a look sees the empty maildrop
     delivered = time.time()
     live.deliver("edi_inbox", letter(number))
     airflow.until(started, f"mail {number} started a run")
