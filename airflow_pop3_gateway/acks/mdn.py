@@ -4,7 +4,7 @@ Strategy: reading forgives the dirt real agents send; building is strict and det
 arguments, the same arguments give the same octets.
 
 Invariant: reading never raises; what is built has CRLF and lines below 998 octets whatever the original mail contained,
-and is 7-bit ASCII unless an address of ours or of those who asked is not (RFC 6533).
+and is 7-bit ASCII unless an address of those who asked is not (RFC 6533).
 """
 
 from __future__ import annotations
@@ -124,12 +124,13 @@ def build(
     :param by_a_person: the disposition mode: a person decided (``ack_by_user``), or the gateway by itself.
     :param fields: further fields of the notification, as Received-Content-MIC (RFC 3335 §5).
     :param sign: given the multipart/report as a MIME entity with CRLF, returns the entity that is sent in its place.
-    :returns: the message with CRLF, to be sent with a null reverse-path; 8-bit only where an address is (RFC 6533).
+    :returns: the message with CRLF, to be sent with a null reverse-path; 8-bit only where an address of ``to`` is
+        (RFC 6533).
     """
     entity = sign(
         _report(
             original,
-            (from_, *to),
+            to,
             final_recipient,
             f"=_mdn_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}",
             reporting_ua,
@@ -141,11 +142,11 @@ def build(
     )
     original_id = _original_id(original)
     lines = [
-        f"From: {_address(from_)}",
+        f"From: {_ascii(_address(from_)) if ''.join(to).isascii() else _address(from_)}",
         "To: " + ",\r\n ".join(map(_address, to)),
         _folded("Subject", f"Receipt: {original.subject}" if original.subject else "Receipt"),
         f"Date: {format_datetime(date)}",
-        f"Message-ID: {message_id}",
+        f"Message-ID: {_ascii(message_id)}",
         *([f"In-Reply-To: {original_id}", f"References: {original_id}"] if original_id else []),
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
@@ -156,7 +157,7 @@ def build(
 
 def _report(
     original: Head,
-    correspondents: Sequence[str],
+    to: Sequence[str],
     final_recipient: str,
     boundary: str,
     reporting_ua: str,
@@ -168,14 +169,13 @@ def _report(
     """The multipart/report as a MIME entity; 7-bit unless an address cannot be written so."""
     mode = "manual-action/MDN-sent-manually" if by_a_person else "automatic-action/MDN-sent-automatically"
     disposition, modifier, words = _DISPOSITIONS[outcome]
-    international = not "".join((*correspondents, final_recipient)).isascii()
+    international = not "".join(to).isascii()
     eight_bit = ["Content-Transfer-Encoding: 8bit"] if international else []
     original_id = _original_id(original)
     text = [f"Your message to {_address(final_recipient)} {words}.", ""]
     text += [f"Subject: {original.subject[:_LONGEST]}", f"Date: {original.text('date')}"]
     text += [f"Message-ID: {original_id}"] if original_id else []
     text += ["", *map(printable, explanation.splitlines())] if explanation else []
-    kind = "utf-8" if international and not final_recipient.isascii() else "rfc822"
     lines = [
         "Content-Type: multipart/report; report-type=disposition-notification;",
         f' boundary="{boundary}"',
@@ -189,7 +189,7 @@ def _report(
         "",
         f"Reporting-UA: {_ascii(reporting_ua)}",
         *_original_recipient(original, international),
-        f"Final-Recipient: {kind}; {_address(final_recipient)}",
+        f"Final-Recipient: {_typed(final_recipient, international)}",
         *([f"Original-Message-ID: {original_id}"] if original_id else []),
         f"Disposition: {mode}; {disposition}{'/' + modifier if modifier else ''}",
         *([_folded(modifier.capitalize(), explanation)] if modifier and explanation else []),
@@ -220,6 +220,16 @@ def _address(address: str) -> str:
     """An address as it may stand in a header."""
     bare = "".join(address.split())[:_LONGEST]
     return bare if bare.isprintable() else _ascii(bare)
+
+
+def _typed(address: str, international: bool) -> str:
+    """An address with its type; escaped where UTF-8 may not stand (RFC 6533 §3)."""
+    bare = _address(address)
+    if bare.isascii():
+        return f"rfc822; {bare}"
+    if not international:
+        bare = re.sub(r"[^!-*,-<>-\[\]-~]", lambda found: f"\\x{{{ord(found[0]):X}}}", bare)
+    return f"utf-8; {bare}"
 
 
 def _folded(name: str, text: str) -> str:

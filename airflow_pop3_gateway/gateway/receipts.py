@@ -11,6 +11,7 @@ record; nothing positive for what we could not take, unless a person says so.
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Callable
 
 from airflow_pop3_gateway.acks import asking, mdn
@@ -51,7 +52,7 @@ def decide(
     decision, why = "send", "ack_by_monitor"
     denied = asking.deny_reason(
         head,
-        [own] if (own := _own_address(site, head)) else [],
+        [own for own in (_own_address(site, head), _ascii_domain(_own_address(site, head))) if own],
         trusted=site.trusted_partners.__contains__,
     )
     if site.acknowledgment_option == "not_to_ack":
@@ -146,7 +147,7 @@ def _receipts(
     signing = signing_for(site, head)
     if signing.impossible:
         outcome, text = "unsupported", signing.impossible
-    domain, own = site.local_site.domain, _own_address(site, head)
+    domain, own = _ascii_domain(site.local_site.domain), _ascii_domain(_own_address(site, head))
     message_id = f"<{keys[0]}.receipt@{domain}>"
     message = mdn.build(
         head,
@@ -183,6 +184,14 @@ def _receipts(
 def _may_be_answered(site: RemoteSite) -> Callable[[str], bool]:
     listed = site.acknowledge_partners
     return lambda address: not listed or address in listed or address in site.trusted_partners
+
+
+def _ascii_domain(name: str) -> str:
+    """A domain, or an address with its domain, as ASCII (RFC 5890); what is no domain stays as it is."""
+    local_part, at, domain = name.rpartition("@")
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode("idna").decode()
+    return f"{local_part}{at}{domain}"
 
 
 def _own_address(site: RemoteSite, head: Head) -> str:

@@ -209,13 +209,22 @@ def test_an_address_that_is_not_ascii_makes_a_global_notification() -> None:
     )
     parsed = email.message_from_bytes(message, policy=email.policy.default)
     assert "To: jürgen@example.org\r\n".encode() in message
-    text, machine, returned = parsed.iter_parts()
+    _, machine, returned = parsed.iter_parts()
     assert machine.get_content_type() == "message/global-disposition-notification"
     assert returned.get_content_type() == "message/global-headers"
     assert "To: büro@example.com\r\n".encode() in message.partition(b"message/global-headers")[2]
     report = read(message)
     assert report.recipients[0].final_recipient == "büro@example.com"
-    assert report.fields["final-recipient"].startswith("utf-8;")
+    assert report.fields["final-recipient"] == "utf-8; büro@example.com"
+
+
+def test_to_who_has_an_ascii_address_everything_is_ascii() -> None:
+    """Perhaps no relay on the way offers SMTPUTF8; our own address is escaped (RFC 6533 §3)."""
+    message = built(from_="büro@example.com", final_recipient="büro@example.com")
+    assert message.isascii()
+    report = read(message)
+    assert report.fields["final-recipient"] == r"utf-8; b\x{FC}ro@example.com"
+    assert report.recipients[0].final_recipient == "büro@example.com"
 
 
 def test_the_original_recipient_is_repeated_where_it_is_known() -> None:

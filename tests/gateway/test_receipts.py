@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, multipart
 
 from airflow_pop3_gateway.config import Address, AddressPatterns, LocalSite, RemoteSite
+from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.receipts import decide
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Reason, Rejected
+from airflow_pop3_gateway.store import outbox
 
 SITE = RemoteSite(
     name="edi", address=Address("pop", 995), login="edi", local_site=LocalSite(mail_address="edi@us.example")
@@ -70,3 +75,25 @@ def test_what_was_not_taken_waits_for_a_person_unless_the_very_same_mail_was_ans
     rejected = Rejected("<1@partner.example>", Reason("multiple-attachments"))
     assert decision(rejected=rejected) == ("wait", "multiple-attachments")
     assert decision(rejected=rejected, repeated=True) == ("deny", "multiple-attachments")
+
+
+def test_our_own_domain_may_have_other_letters_than_ascii() -> None:
+    ours = LocalSite(mail_address="edi@bücher.example")
+    for address in (b"edi@xn--bcher-kva.example", "edi@bücher.example".encode()):
+        assert decision(b"Disposition-Notification-To: " + address + b"\r\n", local_site=ours) == (
+            "deny",
+            "own-address",
+        )
+
+
+def test_a_receipt_from_such_a_domain_is_ascii(maildrop: Callable[..., Maildrop]) -> None:
+    mail = multipart(1, attachment(b"a", b"a"), headers=ASKS_FOR_A_RECEIPT)
+    drop = maildrop(mail, local_site=LocalSite(mail_address="edi@bücher.example"))
+    drop.poll()
+    classify(drop.site, drop.store)
+    (key,) = outbox.pending(drop.store, "edi")
+    receipt = outbox.read(drop.store, key)
+    message = base64.b64decode(receipt.message)
+    assert message.isascii()
+    assert b"From: edi@xn--bcher-kva.example\r\n" in message
+    assert receipt.message_id.endswith(".receipt@xn--bcher-kva.example>")
