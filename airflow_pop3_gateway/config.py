@@ -97,7 +97,7 @@ class Limits:
     zip_bytes: int = 1 << 30
     """Octets that come out of all zips of one mail; zips in zips count again."""
     smime_bytes: int = 32 << 20
-    """Octets of one protected mail, and of what is compressed in it: it is opened in memory, in some five copies."""
+    """Octets of one protected mail, and of what is compressed in it: it is opened in memory, in some six copies."""
     smime_layers: int = 6
     """Signatures, encryptions and compressions around one content; RFC 2634 knows three, relays may add some."""
     message_bytes: int = 4 << 30

@@ -14,12 +14,17 @@ from typing import NamedTuple
 
 from airflow_pop3_gateway.errors import MailRefused
 
-MOST_ELEMENTS = 100_000
-"""Elements of one object: a mail of 100 MB in pieces of 1,000 octets, or some hundred certificates."""
+MOST_ELEMENTS = 10_000
+"""Elements of one object that are no octet strings: fifty certificates have some six thousand."""
+MOST_PIECES = 100_000
+"""Octet strings of one object: a mail of 100 MB in pieces of 1,000 octets."""
+LONGEST = 4_096
+"""Octets of an element that is no string of octets or bits: twice the longest RSA number. To read a long object
+identifier takes a time that grows with its square."""
 DEEPEST = 40
 """Elements within elements; a certificate within a signature needs some fifteen."""
 
-_OCTETS = 0x04
+_OCTETS, _BITS = 0x04, 0x03
 _CONSTRUCTED = 0x20
 _CONTEXT = 0x80
 
@@ -53,13 +58,14 @@ def definite(octets: bytes) -> bytes:
 class _Reader:
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
-        self._count = 0
+        self._counts = {True: 0, False: 0}
 
     def element(self, at: int, end: int, depth: int) -> _Element:
-        self._count += 1
-        if self._count > MOST_ELEMENTS or depth > DEEPEST:
-            raise broken("it has too many elements, or too deep ones")
         octets = self._octets
+        piece = octets[at : at + 1] == bytes([_OCTETS])
+        self._counts[piece] += 1
+        if self._counts[piece] > (MOST_PIECES if piece else MOST_ELEMENTS) or depth > DEEPEST:
+            raise broken("it has too many elements, or too deep ones")
         start, length = self._header(at, end)
         constructed = octets[at] & _CONSTRUCTED
         if length is not None and start + length > end:
@@ -67,6 +73,8 @@ class _Reader:
         if not constructed:
             if length is None:
                 raise broken("an element has no end")
+            if length > LONGEST and octets[at] < _CONTEXT and octets[at] not in (_OCTETS, _BITS):
+                raise broken("a number, name or text is too long")
             return _Element(octets[at : start + length], start - at, start + length, True)
         children, after = self._children(start, None if length is None else start + length, end, depth)
         in_pieces = all(child.is_octets for child in children)

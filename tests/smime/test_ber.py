@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.identities import identity
 
 from airflow_pop3_gateway.errors import MailRefused
-from airflow_pop3_gateway.smime.ber import DEEPEST, MOST_ELEMENTS, definite
+from airflow_pop3_gateway.smime.ber import DEEPEST, MOST_ELEMENTS, MOST_PIECES, definite
 
 END = b"\0\0"
 
@@ -56,10 +56,19 @@ def test_what_is_cut_short_or_no_element_is_refused(octets: bytes) -> None:
     assert caught.value.code == "smime-broken"
 
 
-def test_depth_and_number_of_elements_are_bounded() -> None:
-    for bomb in (b"\x30\x80" * (DEEPEST + 2), b"\x30\x80" + b"\x05\0" * (MOST_ELEMENTS + 1) + END):
-        with pytest.raises(MailRefused, match="too many"):
-            definite(bomb)
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\x30\x80" * (DEEPEST + 2),
+        b"\x30\x80" + b"\x05\0" * (MOST_ELEMENTS + 1) + END,
+        b"\x24\x80" + b"\x04\0" * (MOST_PIECES + 1) + END,
+        b"\x06\x82\x20\x00" + b"\xff" * 0x2000,
+    ],
+    ids=["depth", "elements", "pieces", "a long name of an algorithm"],
+)
+def test_what_would_cost_more_than_it_is_worth_is_refused(bomb: bytes) -> None:
+    with pytest.raises(MailRefused, match="too"):
+        definite(bomb)
 
 
 @given(st.binary(max_size=300))
