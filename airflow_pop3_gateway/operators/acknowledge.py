@@ -49,14 +49,16 @@ class AcknowledgeOperator(SiteOperator):
         with GatewaySmtpHook(str(self.smtp_conn_id or site.smtp_conn_id)) as relay:
             result = gateway.acknowledge(site, store, relay.send_raw)
         self.log.info(
-            "%s: %d acknowledgments sent, %d refused for good, %d wait",
+            "%s: %d acknowledgments sent, %d refused for good, %d wait for the relay, %d for the next hour",
             site.name,
             result.sent,
             result.refused,
             result.postponed,
+            result.limited,
         )
         if result.postponed:
             raise RelayUnavailable(
-                f"{site.name}: {result.postponed} acknowledgments wait in the outbox; the log above says why."
+                f"{site.name}: {result.postponed} acknowledgments wait in the outbox until the relay takes them; each "
+                "has in last_error what it said, and in next_attempt_at when it is asked again."
             )
         return result

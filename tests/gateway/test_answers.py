@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,8 @@ from airflow_pop3_gateway.gateway import acknowledge, answers, classify, purge
 from airflow_pop3_gateway.gateway.quarantine import release
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.records import Receipt, Report
+from airflow_pop3_gateway.store import Store, layout, outbox
 from airflow_pop3_gateway.store import answers as kept
-from airflow_pop3_gateway.store import layout, outbox
 
 Open = Callable[..., Maildrop]
 
@@ -208,6 +209,43 @@ def test_a_process_that_died_after_the_answer_leaves_the_rest_to_the_next_sweep(
     sent = acknowledge(drop.site, drop.store, lambda *given: box.append(given[2]), now=drop.now)
     assert sent.sent == 1 and b"processed/error" in box[0]
     assert acknowledge(drop.site, drop.store, lambda *given: box.append(given[2]), now=drop.now).sent == 0
+
+
+def test_wherever_answering_stops_one_receipt_goes_out(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write of an answer fails once, in turn; then somebody else answers, otherwise, and the outbox is swept."""
+    steps, outcomes = 0, set()
+    while True:
+        drop, (ident,) = waiting(maildrop, asking(steps))
+        writes = itertools.count()
+
+        def failing(write: Callable[..., None]) -> Callable[..., None]:
+            def wrapped(*given: Any) -> None:
+                if next(writes) == steps:  # noqa: B023
+                    raise StoreUnavailable("the disk is full")
+                write(*given)
+
+            return wrapped
+
+        with monkeypatch.context() as patched:
+            for name in ("put", "delete", "replace"):
+                patched.setattr(Store, name, failing(getattr(Store, name)))
+            try:
+                answer(drop, "processed", local_idents=[ident])
+            except StoreUnavailable:
+                pass
+            else:
+                break
+        answer(drop, "failed", local_idents=[ident])
+        box: list[bytes] = []
+        for _ in range(2):
+            acknowledge(drop.site, drop.store, lambda *given: box.append(given[2]), now=drop.now)  # noqa: B023
+        assert len(box) == 1, f"write {steps}"
+        assert (kept.waiting(drop.store, "edi"), kept.unfinished(drop.store, "edi")) == ([], [])
+        outcomes.add(b"processed/error" in box[0])
+        steps += 1
+    assert steps >= 5 and outcomes == {False, True}
 
 
 def test_a_request_that_waits_again_after_its_answer_changes_nothing(maildrop: Open) -> None:

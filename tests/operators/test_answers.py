@@ -17,6 +17,7 @@ from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.hooks.answers import answer_transfer
 from airflow_pop3_gateway.hooks.store import open_store, transfers_of
 from airflow_pop3_gateway.operators import (
+    AcknowledgeOperator,
     AnswerOperator,
     AskForReceiptOperator,
     ClassifyOperator,
@@ -27,6 +28,7 @@ from airflow_pop3_gateway.operators.answer import outcome_of, states_of
 from airflow_pop3_gateway.operators.ask import as_code
 from airflow_pop3_gateway.store import answers, outbox
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 Run = Callable[..., Outcome]
 
@@ -137,6 +139,55 @@ def test_arguments_that_do_not_go_together_are_refused(arguments: dict[str, Any]
 def test_an_outcome_that_is_none_fails_at_once(classify: Callable[..., Any], run_task: Run) -> None:
     outcome = run_task(AnswerOperator(task_id="answer", classified=classify(0), outcome="fine"))
     assert (outcome.state, "outcome='fine'" in str(outcome.error)) == ("failed", True)
+
+
+# -- the relay ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def acknowledge(
+    smtp_server: Callable[..., SmtpServer], connection: Callable[..., str], run_task: Run
+) -> Callable[..., tuple[Outcome, SmtpServer]]:
+    """Sends what waits by a relay with these faults."""
+
+    def acknowledged(*faults: str) -> tuple[Outcome, SmtpServer]:
+        relay = smtp_server(*faults)
+        connection("smtp_default", conn_type="smtp", host=relay.host, port=relay.port,
+                   extra={"disable_ssl": True, "disable_tls": True})  # fmt: skip
+        return run_task(AcknowledgeOperator(task_id="acknowledge", pop3_conn_id="orders")), relay
+
+    return acknowledged
+
+
+def test_a_relay_that_refuses_the_null_sender_gets_the_one_of_the_connection(
+    classify: Callable[..., Any], acknowledge: Callable[..., tuple[Outcome, SmtpServer]]
+) -> None:
+    classify(1, receipt_sender="receipts@us.example")
+    outcome, relay = acknowledge("refuse-null-sender")
+    assert outcome.value["sent"] == 1
+    assert [each.mail_from for each in relay.box] == ["receipts@us.example"]
+
+
+def test_without_one_the_refusal_is_final_and_visible(
+    classify: Callable[..., Any], acknowledge: Callable[..., tuple[Outcome, SmtpServer]], base_path: str
+) -> None:
+    (line,) = transfers_of(classify(1))
+    outcome, _ = acknowledge("refuse-null-sender")
+    assert (outcome.state, outcome.value["refused"]) == ("success", 1)
+    receipt = outbox.read(open_store(base_path), line["acknowledgment"]["receipts"][0])
+    assert (receipt.state, "550" in receipt.last_error) == ("REFUSED", True)
+
+
+def test_the_task_fails_while_the_relay_says_later_and_not_for_the_limit(
+    classify: Callable[..., Any], acknowledge: Callable[..., tuple[Outcome, SmtpServer]]
+) -> None:
+    classify(2, receipts_per_hour=1)
+    first, _ = acknowledge()
+    assert (first.state, first.value["sent"], first.value["limited"]) == ("success", 1, 1)
+    classify(1)
+    later, _ = acknowledge("sender-4xx")
+    again, relay = acknowledge()
+    assert (later.state, again.state, relay.box) == ("up_for_retry", "up_for_retry", [])
 
 
 # -- a person --------------------------------------------------------------------------------------------------
