@@ -58,8 +58,12 @@ def _attached(part: Part) -> bool:
 
 
 def _variant(part: Part) -> bool:
+    """Another form of what stands beside it; the half of a file that only a Macintosh reads is one (RFC 1740)."""
     parent = part.parent
-    return parent is not None and parent.content_type == "multipart/alternative" and not _attached(part)
+    if parent is None or _attached(part):
+        return False
+    half = parent.content_type == "multipart/appledouble" and part.content_type == "application/applefile"
+    return half or parent.content_type == "multipart/alternative"
 
 
 _PAGES = ("text/html", "multipart/alternative", "multipart/mixed")

@@ -190,6 +190,13 @@ SIGNATURE = "Content-Type: application/pgp-signature; name=signature.asc\n\n----
             ["part-3.bin"],
         ),
         (
+            "a file from a Macintosh",
+            mixed(PLAIN, mixed("Content-Type: application/applefile; name=f.x\n\nx\n", "Content-Type: a/b; name=f.x\n\nx\n", kind="appledouble").decode()),
+            "XFER",
+            "multipart-one-file",
+            ["f.x"],
+        ),
+        (
             "a page that is not the first part",
             mixed(IMAGE, "Content-Type: text/html\nContent-ID: <p>\n\nx\n", kind='related; type="text/html"; start="<p>"'),
             "MSG",
