@@ -139,7 +139,7 @@ class Lookout:
         with connect(site) as client:
             listing = client.converse(take)
             numbers = self.unknown(site, listing)
-            if self._awaited.by_header:
+            if self.judges:
                 client.converse(self.judge, numbers, listing)
             sight = self.sight(site, numbers, listing, client.login_delay)
             client.quit()

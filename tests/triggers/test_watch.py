@@ -87,13 +87,9 @@ def test_the_connection_says_how_often_is_looked(server: FaultyPop3Server) -> No
     assert all(7 * 0.9 <= pause <= 7 * 1.1 for pause in pauses), "as poll_interval says, with some jitter"
 
 
-@pytest.mark.parametrize(
-    "fault", ["in-use", "login-delay", "sys-temp", "greeting-err", "hang:LIST", "cut:UIDL"]
-)
+@pytest.mark.parametrize("fault", ["in-use", "login-delay", "sys-temp", "greeting-err", "cut:UIDL"])
 def test_trouble_that_may_pass_is_told_and_tried_again(server: FaultyPop3Server, fault: str) -> None:
     server.faults = {fault}
-    if fault == "hang:LIST":
-        server.faults |= {"one-by-one"}
     outcomes, _ = watched(Watch("orders"), 2)
     assert [type(outcome) for outcome in outcomes] == [Trouble, Trouble]
 
