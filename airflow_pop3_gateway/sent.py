@@ -22,6 +22,9 @@ SENT_SCHEMA = "airflow-pop3-gateway/sent-transfer/1"
 EVENT_SCHEMA = "airflow-pop3-gateway/sent-event/1"
 
 Verdict = Literal["positive", "negative", "undefined"]
+Proof = Literal["match", "mismatch", "unproven"]
+"""What a receipt proves that was to be signed (RFC 3335): ``match``: the recipient signed for the content that was
+sent; ``mismatch``: for another; ``unproven``: it is not signed by the recipient, or its digest cannot be compared."""
 SentState = Literal["PROCESSING", "CANCELED", "ENDED", "ENDED_TO_ACK", "ACKED", "NACKED_USER", "NACKED_XFB"]
 """The Gateway's states: ENDED asked for no acknowledgment, ENDED_TO_ACK waits for one, NACKED_USER is a negative MDN,
 NACKED_XFB a negative DSN."""
@@ -125,6 +128,7 @@ class SentEvent(Jsonable):
     :ivar name: ``smtp-<attempt>``, or the local ident of the EERP's own record, so that a second run of the same
         classification appends nothing.
     :ivar matched_by: how the report found the transfer; ``""`` for SMTP.
+    :ivar proof: of a positive MDN where a signed one was asked for.
     :ivar note: :data:`NO_DSN` where the relay does not offer what was asked of it, or why an attempt broke off.
     """
 
@@ -136,6 +140,7 @@ class SentEvent(Jsonable):
     matched_by: str = ""
     report: Report | None = None
     note: str = ""
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)

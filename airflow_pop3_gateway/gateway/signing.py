@@ -1,7 +1,7 @@
-"""Signed receipts (RFC 3335 §5): whether one is asked for and can be given, and who signs it.
+"""Signed receipts (RFC 3335 §5): whether one is asked for and can be given, and what one that came in proves.
 
 Invariant: what is asked for as *required* and cannot be given is said so, never left out in silence; what is *optional*
-costs nobody a receipt.
+costs nobody a receipt. Only who got the mail can prove that it came.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from airflow_pop3_gateway.acks import asking, mdn
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.partners import Smime
+from airflow_pop3_gateway.records import TransferRecord
+from airflow_pop3_gateway.sent import Proof, SentTransfer
 from airflow_pop3_gateway.smime import Keyring, sign_entity
-from airflow_pop3_gateway.smime.mic import USUAL, algorithm_of
+from airflow_pop3_gateway.smime.mic import USUAL, algorithm_of, compare
 
 PROTOCOLS = ("pkcs7-signature", "x-pkcs7-signature")
 
@@ -57,3 +59,21 @@ def signing_for(site: RemoteSite, head: Head) -> Signing:
     if own is None or not any(value.lower() in PROTOCOLS for value in protocol.values):
         return Signing(algorithm=algorithm, impossible="unsupported format" if protocol.required else "")
     return Signing(functools.partial(sign_entity, own=own), algorithm)
+
+
+def proof_of(site: RemoteSite, transfer: SentTransfer, record: TransferRecord) -> Proof | None:
+    """What an MDN proves; ``None`` where no signed one was asked for, or it says nothing positive.
+
+    :param transfer: what it is the receipt of; :param record: the MDN's own.
+    """
+    report = record.report
+    if transfer.mic is None or report is None or report.kind != "mdn" or report.verdict != "positive":
+        return None
+    if site.smime is None or record.protection is None:
+        return "unproven"
+    keyring = keyring_of(site.smime)
+    partner = keyring.partner(record.from_)
+    recipient = any(keyring.partner(one.address) is partner for one in transfer.recipients)
+    if not recipient or not any(signer.trusted for signer in record.protection.signers):
+        return "unproven"
+    return compare(transfer.mic, report.fields.get("received-content-mic", ""))

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from airflow_pop3_gateway.mail.encodings import Identity, decoder_for
 from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.sent import Proof
 
 ALGORITHMS = ("sha-1", "sha-256", "sha-384", "sha-512")
 """As RFC 8551 §3.5.3.2 writes them. MD5 is no proof of anything."""
@@ -70,15 +71,12 @@ def mic_of_plain(
     return digest.mic()
 
 
-def is_same_mic(one: str, other: str) -> bool:
-    """Whether two values of the field are over the same octets; of another algorithm nothing can be said, so no."""
+def compare(one: str, other: str) -> Proof:
+    """Whether two values of the field are over the same octets; of two algorithms nothing can be said."""
     first, second = _parsed(one), _parsed(other)
-    return (
-        first is not None
-        and second is not None
-        and first[1] == second[1]
-        and hmac.compare_digest(first[0], second[0])
-    )
+    if first is None or second is None or first[1] != second[1]:
+        return "unproven"
+    return "match" if hmac.compare_digest(first[0], second[0]) else "mismatch"
 
 
 def _parsed(value: str) -> tuple[bytes, str] | None:

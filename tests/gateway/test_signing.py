@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import json
 from collections.abc import Callable
 
 import pytest
@@ -10,15 +12,17 @@ from support.identities import NOW, identity, keyring, smime
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop
 
 from airflow_pop3_gateway.acks import parse_report
-from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.config import Limits, LocalSite
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.answers import answer
 from airflow_pop3_gateway.gateway.applications import Nowhere
+from airflow_pop3_gateway.gateway.signing import proof_of
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
-from airflow_pop3_gateway.records import Receipt, Report
+from airflow_pop3_gateway.records import Receipt, Report, TransferRecord
+from airflow_pop3_gateway.sent import SentRecipient, SentTransfer
 from airflow_pop3_gateway.smime import Opened, open_mail, protect
-from airflow_pop3_gateway.smime.mic import is_same_mic
-from airflow_pop3_gateway.store import outbox
+from airflow_pop3_gateway.smime.mic import compare, mic_of
+from airflow_pop3_gateway.store import layout, outbox
 
 Open = Callable[..., Maildrop]
 
@@ -79,7 +83,7 @@ def test_the_receipt_is_signed_and_repeats_the_digest_of_the_sender(
     assert verified.protection.signers[0].trusted
     report = report_of(receipt)
     assert report.verdict == "positive" and report.original_message_id == "<1@partner.example>"
-    assert is_same_mic(report.fields["received-content-mic"], mic)
+    assert compare(report.fields["received-content-mic"], mic) == "match"
 
 
 @pytest.mark.parametrize(
@@ -140,4 +144,67 @@ def test_an_answer_of_a_person_is_signed_too(maildrop: Open) -> None:
     answer(drop.site, drop.store, "processed", by="a person", by_a_person=True, now=drop.now)
     receipt = only_receipt(drop)
     assert opened(receipt) is not None
-    assert is_same_mic(report_of(receipt).fields["received-content-mic"], mic)
+    assert compare(report_of(receipt).fields["received-content-mic"], mic) == "match"
+
+
+# ------------------------------------------------------------------------------------------------- that came in
+
+OTHER = "other@other.example"
+SENT = SentTransfer(
+    schema="",
+    key="k",
+    local_ident="1",
+    xfer_ident="<1@partner.example>",
+    message_id="<1@partner.example>",
+    type="XFER",
+    smtp_conn_id="relay",
+    from_=PARTNER,
+    recipients=(SentRecipient(US),),
+    subject="order",
+    created_at="",
+)
+
+
+def came_in(
+    maildrop: Open, change: Callable[[bytes], bytes] = bytes, *, unsigned: bool = False
+) -> tuple[Maildrop, TransferRecord, str]:
+    """The receipt of ``edi@us.example`` arrives at who asked; ``change`` happens on the way."""
+    mail, mic = asking(sign=True)
+    keys = smime(None if unsigned else identity(US), identity(PARTNER))
+    receipt = change(answered(maildrop(mail, smime=keys)))
+    drop = maildrop(receipt, smime=smime(identity(PARTNER), identity(US), identity(OTHER)))
+    drop.setup(name="partner", local_site=LocalSite(mail_address=PARTNER))
+    drop.poll()
+    (key,) = classify(drop.site, drop.store).transfers
+    line = json.loads(drop.store.read(key))
+    return drop, TransferRecord.from_json(json.loads(drop.store.read(layout.record(line["key"])))), mic
+
+
+def test_a_receipt_proves_what_its_signer_received(maildrop: Open) -> None:
+    drop, record, mic = came_in(maildrop)
+    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic), record) == "match"
+    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
+
+
+def test_of_whom_no_signed_receipt_was_asked_nothing_has_to_be_proven(maildrop: Open) -> None:
+    drop, record, _ = came_in(maildrop)
+    assert proof_of(drop.site, SENT, record) is None
+
+
+def test_only_who_got_the_mail_can_prove_it(maildrop: Open) -> None:
+    """Another partner has a key too."""
+    drop, record, mic = came_in(maildrop)
+    transfer = dataclasses.replace(SENT, mic=mic, recipients=(SentRecipient(OTHER),))
+    assert proof_of(drop.site, transfer, record) == "unproven"
+
+
+def test_a_receipt_without_signature_proves_nothing(maildrop: Open) -> None:
+    drop, record, mic = came_in(maildrop, unsigned=True)
+    assert record.type == "EERP" and record.protection is None
+    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic), record) == "unproven"
+
+
+def test_a_receipt_that_was_changed_is_no_report_any_more(maildrop: Open) -> None:
+    _, record, _ = came_in(maildrop, lambda receipt: receipt.replace(b"; processed", b"; deleted"))
+    assert record.rejected is not None and record.rejected.reason.code == "integrity-check-failed"
+    assert record.type == "XFER" and record.report is None

@@ -13,6 +13,7 @@ from support.identities import Identity, identity
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway import acknowledge, classify, retrieve
+from airflow_pop3_gateway.gateway.signing import proof_of
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.send import send_transfer
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
@@ -136,6 +137,7 @@ def test_a_file_goes_there_and_its_signed_receipt_comes_back(
     receipt = post.receive(a, A)
     assert receipt.type == "EERP" and receipt.report is not None and receipt.report.verdict == "positive"
     assert receipt.protection is not None and receipt.protection.signers[0].trusted
+    assert proof_of(a, transfer, receipt) == "match"
 
 
 def test_a_mail_that_must_be_encrypted_goes_to_no_stranger(
