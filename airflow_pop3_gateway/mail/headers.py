@@ -170,7 +170,7 @@ class Head:
         found = parse_parameters(raw)
         if _MEDIA_TYPE.fullmatch(found.value):
             return found
-        kind = _MEDIA_TYPE.match(found.value)
+        kind = _MEDIA_TYPE.match(found.value.lstrip("\"'"))
         return Parameters(kind[0], found.parameters) if kind else None
 
     @property

@@ -5,15 +5,19 @@ Invariant: what a part is follows from its own header and the part above it; not
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.mail.words import unfold
 
 Kind = Literal["leaf", "multipart", "message"]
 
 LONGEST_BOUNDARY = 1_000
 """Octets. RFC 2046 allows 70; what is longer than a line is no boundary."""
 
+_BOUNDARY = re.compile(rb'[\s;]boundary\s*=\s*(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+))', re.IGNORECASE)
+_ESCAPED = re.compile(rb'\\(["\\])')
 _ENCLOSED = ("message/rfc822", "message/global", "message/news")
 _PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
 
@@ -61,6 +65,10 @@ class Part:
         """The boundary of a multipart, ``None`` where it is missing, empty or longer than a line."""
         text = self.head.content_type.get("boundary")
         octets = text.rstrip().encode("utf-8", "replace") if text else b""
+        field = self.head.get("content-type") or b""
+        as_given = b"=" + octets in field or b'="' + octets in field
+        if not as_given and (given := _BOUNDARY.search(field)):  # it was read as text, and it is octets
+            octets = _ESCAPED.sub(rb"\1", unfold(given[1] or given[2])).rstrip()
         return octets if 0 < len(octets) <= LONGEST_BOUNDARY else None
 
     @property

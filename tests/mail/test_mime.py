@@ -313,6 +313,29 @@ def test_well_formed_mail_has_the_leaves_the_standard_library_sees(
     assert without_order_of_enclosed(told(mail, size)) == without_order_of_enclosed(told(mail))
 
 
+@pytest.mark.parametrize(
+    ("parameter", "boundary"),
+    [
+        (b'boundary="a b"', b"a b"),
+        (b'boundary="a  b"', b"a  b"),
+        (b'boundary="a b  "', b"a b"),
+        (b'boundary="=?utf-8?q?x?="', b"=?utf-8?q?x?="),
+        (b'boundary="gr\xfc\xdf"', b"gr\xfc\xdf"),
+        ("boundary=grüß".encode(), "grüß".encode()),
+        (b'boundary="a\\"b"', b'a"b'),
+        (b'boundary="a\\b"', b"a\\b"),
+        (b"boundary*=us-ascii''a%20b", b"a b"),
+        (b"boundary*0=a; boundary*1=b", b"ab"),
+        (b"boundary=a/b:c?d=e (a comment)", b"a/b:c?d=e"),
+        (b'x="boundary=y"; boundary=z', b"z"),
+    ],
+)
+def test_a_boundary_is_octets(parameter: bytes, boundary: bytes) -> None:
+    """Not text: nothing in it is decoded or evened out."""
+    head = b"Content-Type: multipart/mixed; " + parameter + b"\r\n\r\n"
+    assert leaves(head + b"--" + boundary + b"\r\n\r\nx\r\n--" + boundary + b"--\r\n") == [("1", b"x")]
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 def test_delimiters_behind_each_other_have_no_part_between_them(size: int) -> None:
     """As an agent of old wrote them; an empty part would be the first text, and so the message."""
