@@ -150,7 +150,7 @@ def walk(data: bytes) -> None:
     assert outcomes[0][2] or outcomes[0] == outcomes[1], "the cut changed the structure"
 
 
-class _Desk:
+class Desk:
     """Files that nobody keeps; knows which are open and which were published."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class _Desk:
 
 
 class _File:
-    def __init__(self, desk: _Desk, name: str) -> None:
+    def __init__(self, desk: Desk, name: str) -> None:
         self._desk, self._name, self._octets = desk, name, bytearray()
         desk.open.add(self)
 
@@ -209,7 +209,7 @@ class _Facts:
 
 
 def _understood(pieces: Iterable[bytes], policy: Policy) -> tuple[_Facts, dict[str, bytes]]:
-    desk = _Desk()
+    desk = Desk()
     understanding = understand(pieces, lambda head: policy, desk)
     assert understanding.rule in RULE_IDS
     assert not desk.open, "a file was left open"
