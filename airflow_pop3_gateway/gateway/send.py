@@ -106,6 +106,8 @@ def send(request: SendRequest, store: Store, relay: Relay, *, now: Clock = utc_n
         history = _History(store, transfer)
         if not history.goes_on:
             break
+    if history.count("refused") == len(history.rows):
+        sent.settle(store, transfer.key)
     return _outcome(transfer, history, mail.size)
 
 

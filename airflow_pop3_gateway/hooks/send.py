@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath, get_current_context
 
+from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway import outgoing
 from airflow_pop3_gateway.gateway.outgoing import SendOption, SendRequest, Source
@@ -30,7 +31,7 @@ from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
 from airflow_pop3_gateway.mail.compose import READ
-from airflow_pop3_gateway.mail.fields import mailboxes
+from airflow_pop3_gateway.mail.fields import Mailbox, mailboxes
 from airflow_pop3_gateway.store.writers import mapped
 
 log = logging.getLogger(__name__)
@@ -80,17 +81,7 @@ def send_transfer(
                 "Outside of a task a transfer_id must say which transfer it is.", field="transfer_id"
             )
         with GatewaySmtpHook(conn_id) as relay:
-            own = ""
-            if site is not None:
-                own = site.local_site.mail_address or (site.login if "@" in site.login else "")
-            senders = mailboxes(from_ or own or relay.default_sender, "from_")
-            if len(senders) != 1:
-                raise ConfigurationError(
-                    f"from_ must be one address, not {len(senders)}: as an argument, mail_address of the pop3 "
-                    "connection, or from_email of the smtp connection.",
-                    field="from_",
-                )
-            if not (to or cc or bcc):
+            if to is None and cc is None and bcc is None:
                 to = relay.default_recipients
             boxes = {"to": mailboxes(to, "to"), "cc": mailboxes(cc, "cc"), "bcc": mailboxes(bcc, "bcc")}
             protection = None
@@ -100,7 +91,7 @@ def send_transfer(
             request = SendRequest(
                 local_ident=outgoing.local_ident(*([transfer_id] if transfer_id else asked_by.values())),
                 smtp_conn_id=conn_id,
-                from_=senders[0],
+                from_=_sender(from_, site, relay),
                 **boxes,
                 subject=(subject or "").strip(),
                 xfb=dict(xfb or {}),
@@ -127,6 +118,20 @@ def send_transfer(
         result.attempts,
     )
     return {**result.to_json(), "base_path": place}
+
+
+def _sender(from_: str | None, site: RemoteSite | None, relay: GatewaySmtpHook) -> Mailbox:
+    own = ""
+    if site is not None:
+        own = site.local_site.mail_address or (site.login if "@" in site.login else "")
+    found = mailboxes(from_ or own or relay.default_sender, "from_")
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"from_ must be one address, not {len(found)}: as an argument, mail_address of the pop3 connection, or "
+            "from_email of the smtp connection.",
+            field="from_",
+        )
+    return found[0]
 
 
 def _asked_by() -> dict[str, str]:

@@ -311,8 +311,10 @@ def test_a_refusal_of_all_is_final_until_a_person_tries_again(
     desk = open_desk(fault)
     with pytest.raises(RelayRefused, match=r"was refused: a@x\.example: 55"):
         desk.send(desk.request())
+    assert list(sent.waiting(desk.store)) == []
     desk.server.faults.clear()
     assert desk.send(desk.request()).attempts == 2
+    assert len(list(sent.waiting(desk.store))) == 1
 
 
 @pytest.mark.parametrize(

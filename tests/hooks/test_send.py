@@ -78,6 +78,12 @@ def test_the_mailbox_of_the_acknowledgments_knows_from_the_relay_and_the_delimit
     assert b"Subject: hello //GW appli=X\r\n" in server.box[0].octets
 
 
+def test_an_empty_list_of_recipients_is_no_order_to_send_to_the_default(relay: Any, ask: Any) -> None:
+    relay(from_email="us@us.example", to_email="a@x.example")
+    with pytest.raises(AirflowFailException, match="no recipient"):
+        ask(to=[])
+
+
 @pytest.mark.parametrize(
     ("extra", "field"), [({"from_email": "us@us.example"}, "to"), ({"to_email": "a@x.example"}, "from_")]
 )
