@@ -35,7 +35,7 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
     message = next((group for group in groups if group.get("reporting-mta") is not None), groups[0])
     return Report(
         kind="dsn",
-        verdict=_verdict(recipients),
+        verdict=verdict(recipients),
         original_message_id=returned_message_id(parts),
         envelope_id=value_of(message, "original-envelope-id"),
         reporting=address_of(message, "reporting-mta"),
@@ -61,7 +61,8 @@ def _recipient(group: Head) -> ReportedRecipient:
     )
 
 
-def _verdict(recipients: Sequence[ReportedRecipient]) -> Literal["negative", "undefined"]:
+def verdict(recipients: Sequence[ReportedRecipient]) -> Literal["negative", "undefined"]:
+    """Negative as soon as one has failed."""
     failed = any(
         one.action == "failed" or (not one.action and one.status.startswith("5")) for one in recipients
     )

@@ -5,12 +5,13 @@ Invariant: any octets make groups; nothing raises; order is kept; what is beyond
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from airflow_pop3_gateway.errors import LimitExceeded
-from airflow_pop3_gateway.mail.headers import Head, message_id_of
+from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.words import text_of
 
 _BETWEEN_GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+|\r(?:[ \t]*\r)+")
@@ -66,17 +67,17 @@ def _character(match: re.Match[str]) -> str:
     return chr(number) if number < 0xD800 or 0xDFFF < number <= 0x10FFFF else match[0]
 
 
-def returned_message_id(parts: Iterable[ReportPart]) -> str:
-    """The Message-ID of the mail that the report returns, ``""`` when it returns none."""
+def returned_heads(parts: Iterable[ReportPart]) -> Iterator[Head]:
+    """The header blocks of the mail that the report returns, in whatever form."""
     for part in parts:
         if part.content_type in _RETURNED:
-            try:
-                raw = Head.from_bytes(part.data.lstrip(b"\r\n")).get("message-id")
-            except LimitExceeded:
-                continue
-            if raw and (ident := message_id_of(raw)):
-                return ident
-    return ""
+            with contextlib.suppress(LimitExceeded):
+                yield Head.from_bytes(part.data.lstrip(b"\r\n"))
+
+
+def returned_message_id(parts: Iterable[ReportPart]) -> str:
+    """The Message-ID of the mail that the report returns, ``""`` when it returns none."""
+    return next((head.message_id for head in returned_heads(parts) if head.message_id), "")
 
 
 def all_fields(group: Head) -> dict[str, str]:
