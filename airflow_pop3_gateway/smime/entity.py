@@ -1,14 +1,13 @@
 """A MIME entity in memory: its header, its body, and what protects it.
 
-Invariant: octets that were signed are taken out and handed on unchanged; of a header that is written anew each field
-keeps its octets.
+Invariant: octets that were signed are taken out and handed on unchanged; a header that is written anew has valid fields
+and nothing else, so that nothing of the protected mail's header can be read as content.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from airflow_pop3_gateway.config import Limits
@@ -25,8 +24,7 @@ UNNAMED = ("application/octet-stream", "smime.p7m")
 """Agents that do not know the type send this (RFC 8551 §3.9)."""
 
 _BODY = re.compile(rb"\r?\n\r?\n")
-_NEXT_FIELD = re.compile(rb"\r?\n(?![ \t])")
-_DESCRIBES = re.compile(rb"(content-[^:]*|mime-version)[ \t]*:", re.IGNORECASE)
+_LINE_END = re.compile(rb"[\r\n]+[ \t]*")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
@@ -57,15 +55,15 @@ class Entity:
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
-        self._end, self._body = body_of(octets)
-        self.head = Head.from_bytes(octets[: self._end])
+        end, self._body = body_of(octets)
+        self.head = Head.from_bytes(octets[:end])
 
     @property
     def body(self) -> bytes:
         """What follows the header."""
         return self.octets[self._body :]
 
-    @cached_property
+    @property
     def decoded(self) -> bytes:
         """The body without its transfer encoding."""
         decoder = decoder_for(self.head.encoding)
@@ -84,16 +82,15 @@ class Entity:
             raise broken("a multipart/signed is not of content and signature")
         return b"".join(handler.content), bytes(handler.signature)
 
-    def described(self, content: bool) -> list[bytes]:
-        """The fields that say what the content is, or all others."""
-        fields = _NEXT_FIELD.split(self.octets[: self._end])
-        return [
-            field + b"\r\n" for field in fields if field and (_DESCRIBES.match(field) is not None) is content
-        ]
-
     def within(self, outer: Entity) -> bytes:
         """The mail whose content this is: the other fields are those of the protected mail."""
-        return b"".join([*outer.described(False), *self.described(True), b"\r\n", self.body])
+        return b"".join([*outer._fields(content=False), *self._fields(content=True), b"\r\n", self.body])
+
+    def _fields(self, content: bool) -> Iterator[bytes]:
+        """The fields that say what the content is, or all others, each a line that nobody reads otherwise."""
+        for name, value in self.head.fields:
+            if (name.startswith(b"content-") or name == b"mime-version") is content:
+                yield b"%b: %b\r\n" % (name.title(), _LINE_END.sub(b" ", value.strip()))
 
 
 class _Signed:

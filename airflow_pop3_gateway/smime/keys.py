@@ -95,7 +95,7 @@ class Keyring:
             if keys.partner.address.lower() == address:
                 return keys
         for keys in self.partners:
-            if fnmatch.fnmatchcase(address, keys.partner.address.lower()):
+            if fnmatch.fnmatchcase(address, keys.partner.address.lower().replace("[", "[[]")):
                 return keys
         return None
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.smime.entity import Entity
 from airflow_pop3_gateway.smime.enveloped import encrypt
-from airflow_pop3_gateway.smime.keys import Keyring, Own, PartnerKeys
+from airflow_pop3_gateway.smime.keys import Keyring, Own, PartnerKeys, is_valid
 from airflow_pop3_gateway.smime.mic import mic_of, mic_of_plain
 from airflow_pop3_gateway.smime.signed import sign
 
@@ -48,6 +48,10 @@ def protect(entity: bytes, keyring: Keyring, partners: Sequence[PartnerKeys], at
         return Protected(entity, mic_of_plain([entity], plain.head, len(entity) - len(plain.body)))
     mic = mic_of(entity)
     if signed and keyring.own is not None:
+        if not is_valid(keyring.own.certificate, at):
+            raise ConfigurationError(
+                "To sign, a certificate is needed that has not ended.", field="smime_certificate"
+            )
         if not entity.isascii():
             raise ConfigurationError(
                 "Only a 7-bit mail can be signed: encode its parts as base64 or quoted-printable.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from support.identities import NOW, Identity, identity, keyring, smime
@@ -36,7 +37,7 @@ def mail(
     """What a partner sends; by default nothing is done to it."""
     head = b"Message-ID: <%d@partner.example>\r\nFrom: p@partner.example\r\nSubject: order\r\n" % number
     ring = keyring(by or identity(PARTNER), identity(to), **options)
-    entity = protect(content, ring, ring.partners, NOW).entity
+    entity = protect(content, ring, ring.partners, NOW - timedelta(days=2)).entity
     return head + headers + b"MIME-Version: 1.0\r\n" + entity
 
 

@@ -14,6 +14,8 @@ from support.identities import NOW, identity, keyring
 
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import LimitExceeded, MailRefused
+from airflow_pop3_gateway.gateway.applications import Nowhere
+from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.smime import is_protected, objection, open_mail
 from airflow_pop3_gateway.smime.signed import sign
@@ -94,6 +96,26 @@ def test_fields_inside_do_not_replace_those_of_the_mail(send: Any, receive: Any)
     opened = receive(HEADER + compressed(inner))
     assert Head.from_bytes(opened.content.partition(b"\r\n\r\n")[0]).from_ == THEM
     assert opened.content.count(b"From:") == 1 and mail
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        b"no field at all\r\nPay to account 1\r\n",
+        b"X: a\rPay: to account 1\r\n\tand 2\r\n",
+        b"X: a\r\r\r\n pay\r\n",
+    ],
+)
+def test_nothing_of_the_header_is_read_as_signed_content(trick: bytes) -> None:
+    """The header is anybody's; readers differ about where a broken one ends."""
+    content = b"Content-Type: text/plain\r\n\r\nten widgets\r\n"
+    info = cms.ContentInfo.load(sign(content, keyring(identity(THEM)).own))  # type: ignore[arg-type]
+    info["content"]["encap_content_info"]["content"] = content
+    opened = open_mail(trick + HEADER + opaque("signed-data", info.dump(force=True)), RING, Limits(), NOW)
+    assert opened is not None and opened.content is not None and opened.protection.signers[0].trusted
+    shown = understand([opened.content], lambda head: Policy(), lambda name, kind: Nowhere())
+    assert shown.user_message == "ten widgets"
+    assert shown.head.from_ == THEM
 
 
 def test_compressed_content_is_decompressed_within_its_bound(receive: Any) -> None:

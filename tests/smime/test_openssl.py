@@ -139,7 +139,7 @@ def test_signed_then_encrypted_is_one_mail_with_two_layers(openssl: OpenSsl) -> 
     result = opened(openssl("cms", "-encrypt", "-aes256", openssl.us, given=signed))
     assert result.protection.layers == ("encrypted", "signed") and trusted(result.protection) == [True]
     assert result.covered == CONTENT
-    assert result.content is not None and result.content.startswith(HEADER)
+    assert result.content is not None and result.content.startswith(HEADER.replace(b"-ID", b"-Id"))
 
 
 def test_a_large_mail_that_was_streamed_costs_no_more_than_its_size(openssl: OpenSsl) -> None:

@@ -54,6 +54,11 @@ def test_an_eight_bit_content_is_not_signed() -> None:
         protected(CONTENT + "é".encode(), sign=True)
 
 
+def test_nothing_is_signed_with_a_certificate_that_has_ended() -> None:
+    with pytest.raises(ConfigurationError, match="has not ended"):
+        protected(days=301, sign=True)
+
+
 def test_nothing_is_encrypted_for_a_certificate_that_has_ended() -> None:
     with pytest.raises(ConfigurationError, match="valid certificate"):
         protected(days=301, encrypt=True)
