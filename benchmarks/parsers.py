@@ -40,9 +40,11 @@ Job = dict[str, Any]
 
 
 def chunks(path: str) -> Iterator[bytes]:
-    """A file as the store streams it."""
+    """A file as the store streams it: its length is known from the manifest."""
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(CHUNK):
+        left = os.fstat(file.fileno()).st_size
+        while left and (piece := file.read(min(CHUNK, left))):
+            left -= len(piece)
             yield piece
 
 
