@@ -179,12 +179,9 @@ class MimeParser:
                 raise _exceeded(self._limits, "header_bytes", "a header block has more octets")
             return False
         start, end, body, clean = span
-        if start == body and self._levels:
-            again = self._delimiter_at(start)
-            if again:  # a delimiter behind a delimiter: there is no part between them
-                self._expects_head = False
-            if again is not False:
-                return bool(again)
+        if start == body and self._levels and (again := self._delimiter_at(start)) is not False:
+            self._expects_head = not again  # a delimiter behind a delimiter: there is no part between them
+            return bool(again)
         head = Head.from_bytes(self._data[start:end], self._limits)
         self._at = min(body, len(self._data))
         self._expects_head = False
