@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import LimitExceeded, MailRefused
+from airflow_pop3_gateway.errors import LimitExceeded, MailRefused, StoreError
 from airflow_pop3_gateway.gateway.applications import Octets
 from airflow_pop3_gateway.gateway.signing import keyring_of, signing_for
 from airflow_pop3_gateway.mail.headers import Head
@@ -25,6 +26,8 @@ from airflow_pop3_gateway.records import Defect, Protection, Reason
 from airflow_pop3_gateway.smime import Keyring, is_protected, objection, open_mail
 from airflow_pop3_gateway.smime.entity import body_of
 from airflow_pop3_gateway.smime.mic import mic_of, mic_of_plain
+
+log = logging.getLogger(__name__)
 
 SMALL = 1 << 20
 """Octets up to which protected mails are opened several at once."""
@@ -56,41 +59,49 @@ def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iter
     if site.smime is None:
         yield Inspected(octets)
         return
-    keyring = keyring_of(site.smime)
     head, body = _beginning(octets, site.limits.header_bytes)
-    if not is_protected(head):
-        asked = signing_for(site, head).algorithm
-        mic = mic_of_plain(octets(), head, body, *asked) if asked else None
-        yield Inspected(octets, mic=mic, objection=objection(keyring, head.from_, None))
-        return
-    with _one_at_a_time if size > SMALL else contextlib.nullcontext():
-        yield _opened(site, keyring, head, octets, size, at)
+    protected = is_protected(head)
+    with _one_at_a_time if protected and size > SMALL else contextlib.nullcontext():
+        try:
+            found = _opened(site, head, octets, size, at) if protected else _plain(site, head, octets, body)
+        except StoreError:
+            raise
+        except (MailRefused, LimitExceeded) as error:
+            code = error.code if isinstance(error, MailRefused) else error.limit
+            found = Inspected(octets, broken=Reason(code, str(error)))
+        except Exception as error:  # one bad mail never stops a maildrop, not even by a defect of ours
+            log.exception("%s: a mail could not be opened", site.name)
+            found = Inspected(octets, broken=Reason("internal-error", f"{type(error).__name__}: {error}"))
+        yield found
 
 
-def _opened(
-    site: RemoteSite, keyring: Keyring, head: Head, octets: Octets, size: int, at: datetime
-) -> Inspected:
+def _plain(site: RemoteSite, head: Head, octets: Octets, body: int) -> Inspected:
+    asked = signing_for(site, head).algorithm
+    mic = mic_of_plain(octets(), head, body, *asked) if asked else None
+    return Inspected(octets, mic=mic, objection=objection(_keyring(site), head.from_, None))
+
+
+def _opened(site: RemoteSite, head: Head, octets: Octets, size: int, at: datetime) -> Inspected:
     bound = site.limits.smime_bytes
     if size > bound:
-        return Inspected(
-            octets, broken=Reason("smime_bytes", f"a protected mail of more octets than {bound}")
-        )
-    try:
-        opened = open_mail(b"".join(octets()), keyring, site.limits, at)
-    except (MailRefused, LimitExceeded) as error:
-        code = error.code if isinstance(error, MailRefused) else error.limit
-        return Inspected(octets, broken=Reason(code, str(error)))
+        raise LimitExceeded(f"a protected mail of more octets than {bound}", limit="smime_bytes", value=bound)
+    keyring = _keyring(site)
+    opened = open_mail(b"".join(octets()), keyring, site.limits, at)
     if opened is None:
         return Inspected(octets)
     asked, content = signing_for(site, head).algorithm, opened.content
-    inside: Octets = octets if content is None else functools.partial(_pieces, content)
     return Inspected(
-        inside,
+        octets if content is None else functools.partial(_pieces, content),
         opened.protection,
         mic_of(opened.covered, *asked) if asked else None,
         objection=objection(keyring, head.from_, opened.protection),
         defects=tuple(_defects(opened.protection)),
     )
+
+
+def _keyring(site: RemoteSite) -> Keyring:
+    assert site.smime is not None
+    return keyring_of(site.smime)
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:

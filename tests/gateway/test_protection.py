@@ -11,7 +11,7 @@ from support.identities import NOW, Identity, identity, keyring, smime
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, letter
 
 from airflow_pop3_gateway.config import Limits
-from airflow_pop3_gateway.gateway import classify, replay
+from airflow_pop3_gateway.gateway import classify, protection, replay
 from airflow_pop3_gateway.partners import Partner, Smime
 from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.smime import protect
@@ -134,6 +134,15 @@ def test_what_is_no_proof_is_not_taken_and_stops_nobody(
     assert reason(refused) == code
     assert drop.store.read(refused.files[0].path) == arrived
     assert good.rejected is None and good.files[0].name == "order.x12"
+
+
+def test_a_defect_of_ours_stops_nobody(maildrop: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(protection, "open_mail", fail)
+    bad, good = classified(maildrop(mail(1, sign=True), letter(2), **site()))
+    assert reason(bad) == "internal-error" and good.rejected is None
 
 
 def test_an_expired_certificate_that_is_written_down_is_not_believed(maildrop: Open) -> None:
