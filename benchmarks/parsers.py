@@ -40,11 +40,9 @@ Job = dict[str, Any]
 
 
 def chunks(path: str) -> Iterator[bytes]:
-    """A file as the store streams it: its length is known from the manifest."""
+    """A file as the store streams it."""
     with open(path, "rb", buffering=0) as file:
-        left = os.fstat(file.fileno()).st_size
-        while left and (piece := file.read(min(CHUNK, left))):
-            left -= len(piece)
+        while piece := file.read(CHUNK):
             yield piece
 
 
