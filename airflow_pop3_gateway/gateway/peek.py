@@ -40,6 +40,9 @@ from airflow_pop3_gateway.store.ledger import Ledger
 
 Connect = Callable[[RemoteSite], AbstractContextManager[Pop3Client]]
 
+LONGEST_LOOK = 300.0
+"""Seconds a session that only lists may take: a server that answers an octet a minute does not hold it for an hour."""
+
 
 @dataclass(frozen=True)
 class Awaited(Jsonable):
@@ -204,8 +207,10 @@ def take(session: Session) -> Dialogue[Listing]:
 
 
 def patient(site: RemoteSite) -> RemoteSite:
-    """The site for somebody who looks again anyway: no second attempt of the client's own."""
-    return dataclasses.replace(site, retry_count_max=0)
+    """The site for somebody who looks again anyway: no second attempt of the client's own, and a session that lists."""
+    return dataclasses.replace(
+        site, retry_count_max=0, session_timeout=min(site.session_timeout, LONGEST_LOOK)
+    )
 
 
 class _Heads:

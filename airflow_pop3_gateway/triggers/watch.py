@@ -2,7 +2,8 @@
 
 Strategy: connections, ledgers and suspensions are read in threads, for Airflow's secrets and object storage block; the
 session itself is the asyncio client's. A look takes a few round trips; at most ``[pop3_gateway] watcher_sessions`` of
-one process are open at the same time. The connection is read anew for each look: a new password counts at once.
+one process are open at the same time, a quarter of them at one server: a slow one keeps nobody else waiting. A
+connection is remembered for :data:`REMEMBERED`, and read anew when a look fails: a new password counts at once.
 
 Invariant: nothing waits without a deadline; a server that said "later" is left alone as long as it asks, one that said
 "no" for :data:`REFUSED` or until the connection was changed, so that no account is locked out by a watcher.
@@ -17,6 +18,7 @@ import functools
 import logging
 import random
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +27,7 @@ from typing import Any, TypeVar
 
 from airflow.sdk.configuration import conf
 
-from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, MailboxInUse, Pop3Error, StoreError
 from airflow_pop3_gateway.gateway.peek import Awaited, Lookout, Sight, patient, take
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
@@ -39,6 +41,9 @@ LONGEST = 900.0
 """Seconds between two looks at most, while a server is in trouble: soon enough after the trouble, rare enough in it."""
 REFUSED = 3600.0
 """Seconds until a login that was refused is tried again, unless the connection is changed before."""
+REMEMBERED = 300.0
+"""Seconds until a connection is read again though all is well. Reading it makes Airflow mask its secrets through the
+triggerer's other process, which looks after every trigger in the database whenever it is spoken to."""
 FIRST = 5.0
 """Seconds over which the first looks of many watchers are spread when a triggerer starts."""
 
@@ -49,9 +54,7 @@ T = TypeVar("T")
 _threads = ThreadPoolExecutor(16, "pop3-watch")
 _stores: dict[str, Store] = {}
 _opening = threading.Lock()
-_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-    weakref.WeakKeyDictionary()
-)
+_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,35 @@ class Watch:
         self._base_path = base_path_in_force(base_path)
         self._awaited = awaited
         self._lookout: Lookout | None = None
+        self._known_until = 0.0
 
     async def look(self) -> Sight:
-        """Look once, with the connection as it is now.
+        """Look once; when that fails with a connection that was remembered and has changed, once more.
 
         :raises GatewayError: typed by what to do next.
         """
-        self.site = None
-        self.site = site = await self.read_site()
+        site = self.site if time.monotonic() < self._known_until else None
+        remembered = site is not None
+        if site is None:
+            self.site = None
+            self.site = site = await self.read_site()
+            self._known_until = time.monotonic() + REMEMBERED
+        try:
+            return await self._look_at(site)
+        except GatewayError:
+            self._known_until = 0.0
+            if not remembered:
+                raise
+            self.site = changed = await self.read_site()
+            if changed == site:
+                raise
+        return await self._look_at(changed)
+
+    async def read_site(self) -> RemoteSite:
+        """The account as its connection says now."""
+        return await _in_thread(lambda: Pop3Hook(self.pop3_conn_id).site)
+
+    async def _look_at(self, site: RemoteSite) -> Sight:
         try:
             if self._lookout is None:
                 self._lookout = Lookout(await _in_thread(_store_at, self._base_path), self._awaited)
@@ -91,16 +115,12 @@ class Watch:
             _stores.pop(self._base_path, None)  # perhaps its connection was changed
             raise
 
-    async def read_site(self) -> RemoteSite:
-        """The account as its connection says now."""
-        return await _in_thread(lambda: Pop3Hook(self.pop3_conn_id).site)
-
 
 async def _look(lookout: Lookout, site: RemoteSite) -> Sight:
     """The steps of :mod:`~airflow_pop3_gateway.gateway.peek`; the maildrop is free again before the store is asked."""
     if (held := await _in_thread(lookout.held, site)) is not None:
         return held
-    async with _session_slots(), await AsyncPop3Client.connect(patient(site)) as client:
+    async with _sessions().at(site.address), await AsyncPop3Client.connect(patient(site)) as client:
         listing = await client.converse(take)
         if lookout.judges:
             numbers = await _in_thread(lookout.unknown, site, listing)
@@ -118,12 +138,28 @@ async def _in_thread(work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 
 
-def _session_slots() -> asyncio.Semaphore:
-    """What bounds the sessions of this process; a semaphore belongs to one event loop."""
+class _Sessions:
+    """What bounds the sessions of one event loop. :param most: in all; one server has a quarter of them."""
+
+    def __init__(self, most: int) -> None:
+        self._all = asyncio.Semaphore(most)
+        self._share = max(1, most // 4)
+        self._servers: weakref.WeakValueDictionary[Address, asyncio.Semaphore] = weakref.WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def at(self, address: Address) -> AsyncIterator[None]:
+        """Wait for a turn at a server first, so that nobody who waits there takes from the others."""
+        server = self._servers.setdefault(address, asyncio.Semaphore(self._share))
+        async with server, self._all:
+            yield
+
+
+def _sessions() -> _Sessions:
+    """Those of this event loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _sessions:
-        _sessions[loop] = asyncio.Semaphore(conf.getint("pop3_gateway", "watcher_sessions", fallback=100))
-    return _sessions[loop]
+    if loop not in _of_loops:
+        _of_loops[loop] = _Sessions(conf.getint("pop3_gateway", "watcher_sessions", fallback=100))
+    return _of_loops[loop]
 
 
 def _store_at(base_path: str) -> Store:

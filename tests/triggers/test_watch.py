@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,9 @@ from airflow_pop3_gateway.errors import (
     LoginDelayed,
     MailboxInUse,
     StoreUnavailable,
+    TimedOut,
 )
-from airflow_pop3_gateway.gateway import suspend
+from airflow_pop3_gateway.gateway import peek, suspend
 from airflow_pop3_gateway.gateway.peek import Awaited, Sight
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.store import Store
@@ -120,6 +123,38 @@ def test_a_new_password_is_tried_at_once(
     assert [type(outcome) for outcome in outcomes[:2]] == [Trouble, Sight]
 
 
+def test_a_connection_is_read_once_for_many_looks(
+    server: FaultyPop3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it keeps the triggerer's other process busy."""
+    subject, reads = Watch("orders"), 0
+    read = subject.read_site
+
+    async def count() -> RemoteSite:
+        nonlocal reads
+        reads += 1
+        return await read()
+
+    monkeypatch.setattr(subject, "read_site", count)
+    watched(subject, 5)
+    assert (server.mailboxes["orders"].logins, reads) == (5, 1)
+
+
+def test_a_password_that_was_changed_counts_at_the_next_look(
+    server: FaultyPop3Server, define: Callable[..., str]
+) -> None:
+    subject = Watch("orders")
+    look(subject)
+    server.password = "changed"
+    with pytest.raises(AuthenticationFailed):
+        look(subject)
+    server.password = "secret"
+    look(subject)
+    server.password = "changed"
+    define(server)
+    assert look(subject).messages == 0
+
+
 def test_a_connection_that_is_missing_or_makes_no_sense_is_trouble_too(
     connection: Callable[..., str],
 ) -> None:
@@ -192,3 +227,72 @@ def test_sessions_of_one_process_are_bounded(
         return await asyncio.gather(*(Watch("orders").look() for _ in range(4)))
 
     assert [sight.messages for sight in asyncio.run(both())] == [0] * 4
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[int]:
+    """A server on this event loop. :returns: its port."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def test_a_server_that_never_answers_keeps_nobody_else_waiting(
+    server: FaultyPop3Server, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds a quarter of the sessions, however many maildrops it has."""
+    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__WATCHER_SESSIONS", "8")
+
+    async def run() -> tuple[Sight, int]:
+        open_there = 0
+
+        async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal open_there
+            open_there += 1
+            await reader.read()
+            writer.close()
+
+        async with serving(stay_silent) as port:
+            names = [
+                connection(f"slow{number}", conn_type="pop3", host="127.0.0.1", port=port, login="x",
+                           password="secret", extra={"security": "plain"})
+                for number in range(20)
+            ]  # fmt: skip
+            stuck = [asyncio.create_task(Watch(name).look()) for name in names]
+            while open_there < 2:
+                await asyncio.sleep(0.01)
+            sights = [await asyncio.wait_for(Watch("orders").look(), 60) for _ in range(3)]
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
+            return sights[-1], open_there
+
+    sight, most = asyncio.run(run())
+    assert sight.site == "orders"
+    assert most == 2
+
+
+def test_a_server_that_answers_octet_by_octet_is_left_after_a_while(
+    connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every octet ends a silence; what counts is how long the look takes."""
+    monkeypatch.setattr(peek, "LONGEST_LOOK", 0.2)
+
+    async def run() -> None:
+        async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while not reader.at_eof():
+                    writer.write(b"+")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+            writer.close()
+
+        async with serving(drip) as port:
+            connection("slow", conn_type="pop3", host="127.0.0.1", port=port, login="x", password="secret",
+                       extra={"security": "plain"})  # fmt: skip
+            with pytest.raises(TimedOut, match="end of the session"):
+                await Watch("slow").look()
+
+    asyncio.run(run())
