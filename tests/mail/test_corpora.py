@@ -221,7 +221,7 @@ def test_file_names_are_those_of_the_standard_library(pairs: list[Pair]) -> None
 def test_dates_are_those_of_the_standard_library(pairs: list[Pair]) -> None:
     def same(pair: Pair) -> bool:
         try:
-            date = email.utils.parsedate_to_datetime(email.message_from_bytes(pair.mail)["date"])
+            date = email.utils.parsedate_to_datetime(str(email.message_from_bytes(pair.mail)["date"]))
         except (TypeError, ValueError):
             return pair.ours.head.date is None
         utc = date.astimezone(timezone.utc) if date.tzinfo else date
