@@ -164,10 +164,10 @@ VERBS = (
     ),
     Verb(
         "receipts",
-        "list who waits for an acknowledgment, or answer as a person",
+        "list who waits for an acknowledgment, answer as a person, or show what waits in the outbox",
         "airflow_pop3_gateway.verbs.receipts:run",
         (
-            argument("action", choices=("list", "answer")),
+            argument("action", choices=("list", "answer", "outbox")),
             _CONNECTION,
             argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
             argument("--negative", action="store_true", help="a negative acknowledgement"),

@@ -553,3 +553,4 @@ class SiteStatus(Jsonable):
     waiting_requests: int = 0
     ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
     refusals: int = 0
+    refused_receipts: int = 0

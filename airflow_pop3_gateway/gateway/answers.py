@@ -45,11 +45,9 @@ def waiting(
     :param batches: only of mails of these; :param application: only of mails of this Application.
     :param for_a_person: only those that no task may answer.
     """
-    for request in answers.requests(store, site.name):
-        if (
-            (batches is None or request.local_ident.startswith(tuple(batches)))
-            and application in (None, request.application)
-            and not (for_a_person and request.why == AFTER_PROCESSING)
+    for request in answers.requests(store, site.name, batches):
+        if application in (None, request.application) and not (
+            for_a_person and request.why == AFTER_PROCESSING
         ):
             yield request
 

@@ -72,6 +72,7 @@ def status(site: RemoteSite, store: Store, now: datetime) -> SiteStatus:
         last_batch=max(filter(layout.is_batch, batches), default=None),
         waiting_batches=tuple(waiting_batches(store, site.name)),
         pending_receipts=len(outbox.pending(store, site.name)),
+        refused_receipts=len(outbox.refused(store, site.name)),
         waiting_requests=len(answers.waiting(store, site.name)),
         ledger=dict(Counter(entry.state for entry in ledger.entries.values())),
         refusals=len(ledger.refusals),

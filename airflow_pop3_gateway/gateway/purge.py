@@ -41,6 +41,7 @@ def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_
         store.delete_tree(layout.spool(site.name, batch))
         removed += 1
     outbox.forget_hours(store, site.name, now())
+    outbox.forget_refused(store, site.name, now() - timedelta(days=days))
     return Purged(
         site.name,
         batches=removed,

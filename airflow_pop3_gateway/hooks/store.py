@@ -80,8 +80,8 @@ def _unusable(url: str, why: str) -> ConfigurationError:
 def transfers_of(classified: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The lines behind the result of a :class:`ClassifyOperator`: one dictionary a mail.
 
-    Each is the transfer record without its evidence (``docs/reference/layout.md``), with the full URL of each file
-    added as ``url``, so that a task can go on with ``ObjectStoragePath(line["files"][0]["url"])``.
+    Each is the transfer record without its evidence (``docs/reference/layout.md``), with the ``base_path`` and the full
+    URL of each file added as ``url``, so that a task can go on with ``ObjectStoragePath(line["files"][0]["url"])``.
 
     :param classified: what the task returned, by XCom.
     """

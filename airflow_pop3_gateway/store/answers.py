@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from airflow_pop3_gateway.asked import Answer, WaitingRequest
@@ -43,9 +43,11 @@ def find_request(store: Store, site: str, local_ident: str) -> WaitingRequest | 
     return _find(WaitingRequest, store, layout.waiting_request(site, local_ident))
 
 
-def requests(store: Store, site: str) -> Iterator[WaitingRequest]:
-    """The requests of a site that wait for an answer, oldest first."""
+def requests(store: Store, site: str, batches: Sequence[str] | None = None) -> Iterator[WaitingRequest]:
+    """The requests of a site, or of some of its batches, that wait for an answer, oldest first."""
     for local_ident in waiting(store, site):
+        if batches is not None and not local_ident.startswith(tuple(batches)):
+            continue
         if request := find_request(store, site, local_ident):
             yield request
 

@@ -120,6 +120,11 @@ def pending_receipt(site: str, key: str = "") -> str:
     return f"outbox/pending/{segment(site)}" + (f"/{key}" if key else "")
 
 
+def refused_receipt(site: str, key: str = "") -> str:
+    """The mark that an acknowledgment was refused or given up, so that a person finds it, or the folder of those."""
+    return f"outbox/refused/{segment(site)}" + (f"/{key}" if key else "")
+
+
 def waiting_request(site: str, local_ident: str = "") -> str:
     """A request for a receipt that nobody has answered, or the folder of those of a site."""
     return f"outbox/waiting/{segment(site)}" + (f"/{segment(local_ident)}.json" if local_ident else "")

@@ -52,6 +52,18 @@ def pending(store: Store, site: str) -> list[str]:
     return [key for key in keys if store.exists(layout.receipt(key))]
 
 
+def refused(store: Store, site: str) -> list[str]:
+    """Keys of the receipts of a site that were refused or given up, as far as no purge forgot them."""
+    return store.names(layout.refused_receipt(site))
+
+
+def forget_refused(store: Store, site: str, before: datetime) -> None:
+    """Forget that receipts were refused which were made before a time; the receipts stay."""
+    for key in refused(store, site):
+        if layout.moment(read(store, key).created_at) < before:
+            store.delete(layout.refused_receipt(site, key))
+
+
 def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
     """Claim the next attempt. :returns: its number, ``None`` while another worker is at it."""
     return attempts.claim(
@@ -60,9 +72,12 @@ def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
 
 
 def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:
-    """Write down how an attempt ended; a receipt that is no longer PENDING loses its mark."""
+    """Write down how an attempt ended; who is no longer PENDING loses the mark for it, who is REFUSED gets another."""
     settled = dataclasses.replace(receipt, **outcome)  # type: ignore[arg-type]
     store.replace(layout.receipt(receipt.key), _dump(settled))
+    if settled.state == "REFUSED":
+        with contextlib.suppress(AlreadyStored):
+            store.put(layout.refused_receipt(receipt.site, receipt.key), b"")
     if settled.state != "PENDING":
         store.delete(layout.pending_receipt(receipt.site, receipt.key))
     return settled

@@ -1,4 +1,4 @@
-"""``receipts list`` and ``receipts answer``: who waits for an acknowledgment, and a person's answer.
+"""``receipts list``, ``answer``, ``outbox``: who waits for an acknowledgment, a person's answer, what did not go out.
 
 Invariant: a list changes nothing; an answer is a person's and is sent at once, with whatever else waits in the outbox;
 an answer that comes too late is said and not sent.
@@ -18,14 +18,14 @@ from airflow_pop3_gateway.gateway.answers import waiting, waits
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records import Outcome
-from airflow_pop3_gateway.store import answers
+from airflow_pop3_gateway.store import answers, outbox
 from airflow_pop3_gateway.verbs.site import site_of, told
 from airflow_pop3_gateway.verbs.terminal import printable
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List or answer. :returns: 0, or 1 when something could not be done."""
-    return told(_list if arguments.action == "list" else _answer, arguments)
+    return told({"list": _list, "answer": _answer, "outbox": _outbox}[arguments.action], arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -42,6 +42,20 @@ def _list(arguments: argparse.Namespace) -> None:
                 request.subject,
             )
             print(printable("  ".join(short)))
+
+
+def _outbox(arguments: argparse.Namespace) -> None:
+    site, store = site_of(arguments.connection), open_store(arguments.base_path)
+    for key in (*outbox.pending(store, site.name), *outbox.refused(store, site.name)):
+        receipt = outbox.read(store, key)
+        if arguments.json:
+            facts = receipt.to_json()
+            del facts["message"]
+            print(json.dumps(facts))
+        else:
+            due = f"next attempt {receipt.next_attempt_at}" if receipt.next_attempt_at else ""
+            short = (receipt.state, receipt.recipient, receipt.message_id, due, receipt.last_error)
+            print(printable("  ".join(filter(None, short))))
 
 
 def _facts(request: WaitingRequest) -> dict[str, object]:

@@ -74,6 +74,7 @@ def test_the_result_of_a_classification_leads_to_its_lines(tmp_path: Path) -> No
     assert list(transfers_of(classified)) == [
         {
             "type": "XFER",
+            "base_path": tmp_path.as_uri(),
             "files": [{"path": "files/MAIL/a.csv", "url": f"{tmp_path.as_uri()}/files/MAIL/a.csv"}],
         }
     ]

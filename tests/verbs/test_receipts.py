@@ -11,8 +11,8 @@ import pytest
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, multipart
 
 from airflow_pop3_gateway.cli import main
-from airflow_pop3_gateway.gateway import classify
-from airflow_pop3_gateway.store import answers
+from airflow_pop3_gateway.gateway import classify, purge
+from airflow_pop3_gateway.store import answers, outbox
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 
@@ -91,3 +91,22 @@ def test_a_mail_that_does_not_wait_is_one_sentence(
 ) -> None:
     assert call("answer", "edi", "../x") == 1
     assert capsys.readouterr().err == "../x waits for no answer at edi; list what does.\n"
+
+
+def test_the_outbox_shows_what_did_not_go_out_and_why(
+    drop: Maildrop, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop.relay.faults.add("sender-4xx")  # type: ignore[attr-defined]
+    call("answer", "edi", ident_of(call, capsys))
+    capsys.readouterr()
+    assert call("outbox", "edi") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("PENDING  p@partner.example  <") and "451" in shown and "next attempt 2" in shown
+    (key,) = outbox.pending(drop.store, "edi")
+    outbox.settle(drop.store, outbox.read(drop.store, key), state="REFUSED", last_error="550 no")
+    call("outbox", "edi", "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["state"], facts["last_error"], "message" in facts) == ("REFUSED", "550 no", False)
+    purge(drop.site, drop.store, days=0)
+    call("outbox", "edi")
+    assert capsys.readouterr().out == ""
