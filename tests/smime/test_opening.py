@@ -140,6 +140,7 @@ def test_layers_are_bounded() -> None:
     with pytest.raises(LimitExceeded) as caught:
         open_mail(HEADER + content, RING, Limits(), NOW)
     assert caught.value.limit == "smime_layers"
+    assert open_mail(HEADER + content, RING, Limits(smime_layers=7), NOW) is not None
 
 
 def test_a_server_that_lost_the_carriage_returns_spoils_no_signature(send: Any, receive: Any) -> None:
