@@ -59,13 +59,13 @@ def unsupported(what: str) -> MailRefused:
 
 
 def names(who: cms.SignerIdentifier | cms.RecipientIdentifier, certificate: x509.Certificate) -> bool:
-    """Whether a signer or a recipient is the holder of a certificate (RFC 5652 §5.3, §6.2.1)."""
+    """Whether a signer or a recipient is the holder of a certificate (RFC 5652 §5.3, §6.2)."""
+    chosen = who.chosen
     if who.name == "issuer_and_serial_number":
-        issuer, serial = who.chosen["issuer"], who.chosen["serial_number"].native
-        return bool(
-            serial == certificate.serial_number and issuer.dump() == certificate.issuer.public_bytes()
-        )
-    return bool(who.chosen.native == _key_identifier(certificate))
+        same = chosen["serial_number"].native == certificate.serial_number
+        return same and bool(chosen["issuer"].dump() == certificate.issuer.public_bytes())
+    identifier = chosen["subject_key_identifier"] if who.name == "r_key_id" else chosen
+    return bool(identifier.native == _key_identifier(certificate))
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:

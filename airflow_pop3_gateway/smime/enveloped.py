@@ -10,7 +10,8 @@ wrong padding from a wrong key could decrypt by asking often.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from asn1crypto import cms, core, parser
 from cryptography import x509
@@ -21,9 +22,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from airflow_pop3_gateway.errors import MailRefused
+from airflow_pop3_gateway.smime.agreement import agreed_key
 from airflow_pop3_gateway.smime.cms import HASHES, names, reading, unsupported
 from airflow_pop3_gateway.smime.keys import Own
 
@@ -71,7 +74,7 @@ def decrypt(envelope: cms.EnvelopedData | cms.AuthEnvelopedData, own: Own | None
         ``smime-broken``, ``smime-unsupported``: that cannot be said.
     """
     with reading():
-        wrapped = _wrapped_key(envelope["recipient_infos"], own)
+        unwrap = _unwrapping(envelope["recipient_infos"], own)
         authenticated = isinstance(envelope, cms.AuthEnvelopedData)
         content = envelope["auth_encrypted_content_info" if authenticated else "encrypted_content_info"]
         octets = _encrypted(content)
@@ -86,32 +89,35 @@ def decrypt(envelope: cms.EnvelopedData | cms.AuthEnvelopedData, own: Own | None
         aad = attributes.untag().dump() if attributes else b""
         nonce = _GcmParameters.load(parameters)["nonce"].native if authenticated else b""
         vector = b"" if authenticated else core.OctetString.load(parameters).native
-        unwrap = _unwrapping(wrapped["key_encryption_algorithm"])
-        encrypted_key = wrapped["encrypted_key"].native
-        assert own is not None
     try:
-        key = _unwrapped(own, encrypted_key, unwrap)
+        key = unwrap()
         if len(key) != size:
             raise ValueError("the key has another length")
         if authenticated:
             return AESGCM(key).decrypt(nonce, octets + mac, aad), cipher
         return _decrypted(cipher, key, vector, octets), cipher
-    except (ValueError, InvalidTag):
+    except (ValueError, InvalidTag, InvalidUnwrap):
         raise MailRefused(
             "The mail is encrypted for us and cannot be decrypted.", code="decryption-failed"
         ) from None
 
 
-def _wrapped_key(infos: cms.RecipientInfos, own: Own | None) -> cms.KeyTransRecipientInfo:
+def _unwrapping(infos: cms.RecipientInfos, own: Own | None) -> Callable[[], bytes]:
+    """What gives the content key."""
     for number, info in enumerate(infos):
         if own is None or number == MOST_RECIPIENTS:
             break
-        if info.name == "ktri" and names(info.chosen["rid"], own.certificate):
-            return info.chosen
+        chosen, key = info.chosen, own.key
+        if isinstance(key, rsa.RSAPrivateKey):
+            if info.name == "ktri" and names(chosen["rid"], own.certificate):
+                unpadding = _padding(chosen["key_encryption_algorithm"])
+                return functools.partial(key.decrypt, chosen["encrypted_key"].native, unpadding)
+        elif info.name == "kari" and (unwrap := agreed_key(chosen, own.certificate, key)) is not None:
+            return unwrap
     raise MailRefused("The mail is encrypted, and not for our certificate.", code="no-key")
 
 
-def _unwrapping(algorithm: cms.KeyEncryptionAlgorithm) -> padding.AsymmetricPadding:
+def _padding(algorithm: cms.KeyEncryptionAlgorithm) -> padding.AsymmetricPadding:
     name = algorithm["algorithm"].native
     if name == "rsaes_pkcs1v15":
         return padding.PKCS1v15()
@@ -122,12 +128,6 @@ def _unwrapping(algorithm: cms.KeyEncryptionAlgorithm) -> padding.AsymmetricPadd
     masked = HASHES[parameters["mask_gen_algorithm"]["parameters"]["algorithm"].native]
     label = parameters["p_source_algorithm"]["parameters"].native
     return padding.OAEP(padding.MGF1(masked), hashed, label or None)
-
-
-def _unwrapped(own: Own, encrypted_key: bytes, unwrap: padding.AsymmetricPadding) -> bytes:
-    if not isinstance(own.key, rsa.RSAPrivateKey):
-        raise ValueError("not a key that decrypts")
-    return own.key.decrypt(encrypted_key, unwrap)
 
 
 def _decrypted(cipher: str, key: bytes, vector: bytes, octets: bytes) -> bytes:

@@ -127,6 +127,26 @@ def test_keys_under_oaep_are_decrypted(openssl: OpenSsl, digest: str) -> None:
     assert opened(mail).covered == CONTENT
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["-keyopt", "ecdh_kdf_md:sha256"],
+        ["-keyid"],
+        ["-keyopt", "ecdh_cofactor_mode:0", "-keyopt", "ecdh_kdf_md:sha512"],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cipher", ["-aes128", "-aes256", "-aes-256-gcm"])
+def test_keys_that_were_agreed_on_are_found(tmp_path: Path, options: list[str], cipher: str) -> None:
+    """Our certificate is EC's."""
+    openssl, us = OpenSsl(tmp_path), identity(US, key="ec")
+    certificate, _ = us.write(tmp_path)
+    mail = openssl("cms", "-encrypt", cipher, "-in", openssl.content, "-recip", certificate, *options)
+    opened = open_mail(HEADER + mail, keyring(us), Limits(), NOW)
+    assert opened is not None and opened.covered == CONTENT
+
+
 def test_a_mail_for_several_is_decrypted_by_each(openssl: OpenSsl) -> None:
     mail = openssl("cms", "-encrypt", "-aes256", "-keyid", "-in", openssl.content, openssl.them, openssl.us)
     assert opened(mail).covered == CONTENT
