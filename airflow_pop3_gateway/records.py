@@ -341,6 +341,18 @@ class Protection(Jsonable):
 
 
 @dataclass(frozen=True)
+class Acknowledges(Jsonable):
+    """Which transfer of ours a report is about; all empty: none of ours.
+
+    :ivar key: of the sent transfer; :ivar matched_by: how it was found, as ``acks.correlate`` names it.
+    """
+
+    key: str = ""
+    xfer_ident: str = ""
+    matched_by: str = ""
+
+
+@dataclass(frozen=True)
 class TransferRecord(Jsonable):
     """One message, for good: ``records/<kk>/<key>.json``. Its exclusive creation is the duplicate check."""
 
@@ -374,6 +386,7 @@ class TransferRecord(Jsonable):
     disposal: Literal["leave", "delete", "recover"] | None = None
     acknowledgment: AcknowledgmentRequest | None = None
     report: Report | None = None
+    acknowledges: Acknowledges | None = None
     replaces: str | None = None
     protection: Protection | None = None
     mic: str | None = None
@@ -550,7 +563,7 @@ class SiteStatus(Jsonable):
     last_batch: str | None
     waiting_batches: tuple[str, ...] = ()
     pending_receipts: int = 0
+    refused_receipts: int = 0
     waiting_requests: int = 0
     ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
     refusals: int = 0
-    refused_receipts: int = 0

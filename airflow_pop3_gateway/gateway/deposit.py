@@ -18,9 +18,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
+from airflow_pop3_gateway.gateway import track
 from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.protection import Inspected, inspected
 from airflow_pop3_gateway.gateway.receipts import decide, receipts_for, request_for
@@ -328,7 +328,7 @@ class _Mail:
             user_message_file=understanding.user_message_file,
             leaves=understanding.leaves,
             defects=(*record.defects, *understanding.defects),
-            report=parse_report(understanding.captured) if understanding.type == "EERP" else None,
+            **track.reported(self._store, understanding),
         )
 
     def _dispose(
@@ -355,6 +355,7 @@ class _Mail:
                 dataclasses.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
             ),
             report=None,
+            acknowledges=None,
             acknowledgment=decide(
                 site,
                 self._head,
@@ -375,6 +376,7 @@ class _Mail:
         )
 
     def _enqueue(self, record: TransferRecord) -> None:
+        track.append(self._site, self._store, record, self._head)
         for receipt in receipts_for(self._site, record, self._head):
             outbox.enqueue(self._store, receipt)
         if (request := request_for(record, self._head)) is not None:

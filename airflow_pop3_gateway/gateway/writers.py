@@ -21,6 +21,10 @@ class Nothing(Store):
         """A writer that forgets."""
         return _Forgotten(key)
 
+    def find(self, key: str) -> bytes | None:
+        """Nothing is there."""
+        return None
+
     def delete(self, key: str) -> None:
         """Nothing is there."""
 

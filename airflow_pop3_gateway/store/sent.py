@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from typing import TypeVar
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
@@ -53,7 +52,7 @@ def create(store: Store, transfer: SentTransfer) -> SentTransfer:
     if transfer.message_id not in ("", transfer.xfer_ident):
         _put(store, layout.sent_ident(transfer.message_id), transfer.key.encode())
     if transfer.requested:
-        _put(store, layout.sent_waiting(transfer.key), b"")
+        wait(store, transfer.key)
     if _put(store, layout.sent(transfer.key), _dump(transfer)):
         return transfer
     return read(store, transfer.key)
@@ -92,11 +91,14 @@ def events(store: Store, key: str) -> list[SentEvent]:
     return sorted(found, key=lambda event: (event.at, event.name))
 
 
-def waiting(store: Store) -> Iterator[SentTransfer]:
-    """The transfers that still wait for their acknowledgment."""
-    for key in store.names(layout.sent_waiting()):
-        if (transfer := find_key(store, key)) is not None:
-            yield transfer
+def waiting_keys(store: Store) -> list[str]:
+    """Keys of the transfers that are marked as waiting for their acknowledgment."""
+    return store.names(layout.sent_waiting())
+
+
+def wait(store: Store, key: str) -> None:
+    """The transfer waits for its acknowledgment; harmless when it does already."""
+    _put(store, layout.sent_waiting(key), b"")
 
 
 def settle(store: Store, key: str) -> None:

@@ -40,6 +40,7 @@ def test_a_file_is_sent_and_waits_for_its_acknowledgment(
     assert {task.task_id: str(task.state) for task in run.get_task_instances()}["send"] == "success"
     (mail,) = relay.box
     assert (mail.mail_from, mail.recipients) == ("edi@us.example", ("orders@partner.example",))
-    (waiting,) = sent.waiting(Store.at(tmp_path / "base"))
+    store = Store.at(tmp_path / "base")
+    waiting = sent.read(store, *sent.waiting_keys(store))
     assert (waiting.application, waiting.asked_by["run_id"]) == ("ORDERS", run.run_id)
     assert waiting.subject.startswith("Orders of 20")

@@ -146,7 +146,7 @@ def test_a_file_with_a_message_arrives_and_is_written_down(desk: Desk) -> None:
     assert (record.files[0].name, record.files[0].size) == ("ORDERS.edi", len(CONTENT))
     assert record.ack_deadline == "2026-11-23T16:01:00.000Z"
     assert record.asked_by == {"dag_id": "dag"}
-    assert [one.key for one in sent.waiting(desk.store)] == [result.key]
+    assert sent.waiting_keys(desk.store) == [result.key]
     assert (result.recipients, result.accepted, result.refused, result.attempts) == (3, 3, 0, 1)
     assert result.octets == len(desk.server.box[0].octets)
 
@@ -173,7 +173,7 @@ def test_nothing_is_asked_for_without_to_ack(desk: Desk) -> None:
     assert mail["Disposition-Notification-To"] is None
     assert "ENVID" not in desk.server.box[0].options[""]
     assert (result.requested, result.ack_deadline) == ((), None)
-    assert list(sent.waiting(desk.store)) == []
+    assert sent.waiting_keys(desk.store) == []
 
 
 def test_a_message_alone_is_a_text(desk: Desk) -> None:
@@ -311,10 +311,10 @@ def test_a_refusal_of_all_is_final_until_a_person_tries_again(
     desk = open_desk(fault)
     with pytest.raises(RelayRefused, match=r"was refused: a@x\.example: 55"):
         desk.send(desk.request())
-    assert list(sent.waiting(desk.store)) == []
+    assert sent.waiting_keys(desk.store) == []
     desk.server.faults.clear()
     assert desk.send(desk.request()).attempts == 2
-    assert len(list(sent.waiting(desk.store))) == 1
+    assert len(sent.waiting_keys(desk.store)) == 1
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_what_was_corrected_before_anybody_got_it_goes_as_another_transfer(
         desk.file.write_bytes(b"corrected")
     result = desk.send(desk.request(**({} if change == "content" else {change: "corrected"})))
     assert result.key != first
-    assert [one.key for one in sent.waiting(desk.store)] == [result.key]
+    assert sent.waiting_keys(desk.store) == [result.key]
     assert len(desk.server.box) == 1
     assert desk.send(desk.request(**({} if change == "content" else {change: "corrected"}))).attempts == 1
 
