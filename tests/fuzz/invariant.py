@@ -28,8 +28,6 @@ GROWTH = 10
 """Times the cost for four times the octets: 4 where it is linear, 16 where it is the square."""
 MEMORY, MEMORY_PER_OCTET = 32 << 20, 100
 """Octets for an input of any length, and more for each of its own."""
-
-
 PIECES = 500
 """Into which an input is cut at most, so that the cost of a piece does not look like one of the octets."""
 
