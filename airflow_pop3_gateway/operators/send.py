@@ -60,8 +60,8 @@ class SendTransferOperator(BaseOperator):
     :param headers: further header fields.
     :param acknowledgment_option: ``to_ack`` asks for DSN and MDN (DSN only for a ready-made mail); ``not_to_ack``.
     :param ack_within: until when the acknowledgment is expected.
-    :param pop3_conn_id: the mailbox the acknowledgments come back to; brings ``from_``, ``smtp_conn_id`` and the
-        delimiter of ``xfb``.
+    :param pop3_conn_id: the mailbox the acknowledgments come back to; brings ``from_``, ``smtp_conn_id``, the
+        delimiter of ``xfb``, and the partners whose mail is signed and encrypted.
     :param smtp_conn_id: Airflow connection of type ``smtp``; default: the one the mailbox names, else ``smtp_default``.
     :param transfer_id: what makes the transfer itself; default: DAG, run, task and map index.
     :param base_path: where everything durable lies; default: ``[pop3_gateway] base_path``.

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from airflow_pop3_gateway.errors import MailRefused
+from airflow_pop3_gateway.mail.words import printable
 from airflow_pop3_gateway.records import Signer
 from airflow_pop3_gateway.smime.ber import broken
 from airflow_pop3_gateway.smime.cms import HASHES, names, reading, unsupported
@@ -100,7 +101,7 @@ def _signer(
         raise _tampered("the signature was not made with the key of its certificate") from None
     doubt = keyring.doubt(certificate, brought, sender, at)
     return Signer(
-        certificate.subject.rfc4514_string(),
+        printable(certificate.subject.rfc4514_string()),
         f"{certificate.serial_number:x}",
         fingerprint(certificate),
         addresses_of(certificate),
