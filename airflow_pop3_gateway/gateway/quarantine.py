@@ -180,10 +180,14 @@ def _difference(
     }
 
 
+def _contents(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: file[name] for name in ("name", "size", "sha256")} for file in files]
+
+
 def _essence(record: Mapping[str, Any]) -> dict[str, Any]:
     rejected = record["rejected"]
     return {
         **{name: record[name] for name in COMPARED},
-        "files": [{name: file[name] for name in ("name", "size", "sha256")} for file in record["files"]],
+        **{kind: _contents(record.get(kind, ())) for kind in ("files", "unpacked")},
         "rejected": rejected["reason"]["code"] if rejected else None,
     }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, multipart, text
@@ -91,6 +94,18 @@ def test_a_replay_with_the_same_rules_finds_no_difference(maildrop: Open) -> Non
     result = replay(drop.site, drop.store, now=drop.now)
     assert (result.batches, result.messages, result.differences, result.report) == (1, 4, 0, None)
     assert sorted(drop.store.walk("records")) == before
+
+
+def test_a_replay_tells_what_would_come_out_of_zips(maildrop: Open) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("order.csv", b"a;b")
+    drop = received(maildrop(multipart(1, attachment(b"orders.zip", out.getvalue()))))
+    told: list[Any] = []
+    drop.setup(unzip=True)
+    assert replay(drop.site, drop.store, now=drop.now, on_difference=told.append).differences == 1
+    assert told[0]["before"]["unpacked"] == []
+    assert [file["name"] for file in told[0]["after"]["unpacked"]] == ["order.csv"]
 
 
 def test_a_replay_with_new_rules_reports_each_difference_and_changes_nothing(maildrop: Open) -> None:
