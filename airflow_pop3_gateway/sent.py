@@ -24,7 +24,8 @@ EVENT_SCHEMA = "airflow-pop3-gateway/sent-event/1"
 Verdict = Literal["positive", "negative", "undefined"]
 Proof = Literal["match", "mismatch", "unproven"]
 """What a receipt proves that was to be signed (RFC 3335): ``match``: the recipient signed for the content that was
-sent; ``mismatch``: for another; ``unproven``: it is not signed by the recipient, or its digest cannot be compared."""
+sent; ``mismatch``: it is about another content; ``unproven``: its digest cannot be compared, or the recipient did not
+sign."""
 SentState = Literal["PROCESSING", "CANCELED", "ENDED", "ENDED_TO_ACK", "ACKED", "NACKED_USER", "NACKED_XFB"]
 """The Gateway's states: ENDED asked for no acknowledgment, ENDED_TO_ACK waits for one, NACKED_USER is a negative MDN,
 NACKED_XFB a negative DSN."""

@@ -69,11 +69,14 @@ def proof_of(site: RemoteSite, transfer: SentTransfer, record: TransferRecord) -
     report = record.report
     if transfer.mic is None or report is None or report.kind != "mdn" or report.verdict != "positive":
         return None
+    proof = compare(transfer.mic, report.fields.get("received-content-mic", ""))
+    return "unproven" if proof == "match" and not _is_signed_by_recipient(site, transfer, record) else proof
+
+
+def _is_signed_by_recipient(site: RemoteSite, transfer: SentTransfer, record: TransferRecord) -> bool:
     if site.smime is None or record.protection is None:
-        return "unproven"
+        return False
     keyring = keyring_of(site.smime)
     partner = keyring.partner(record.from_)
     recipient = any(keyring.partner(one.address) is partner for one in transfer.recipients)
-    if not recipient or not any(signer.trusted for signer in record.protection.signers):
-        return "unproven"
-    return compare(transfer.mic, report.fields.get("received-content-mic", ""))
+    return recipient and any(signer.trusted for signer in record.protection.signers)

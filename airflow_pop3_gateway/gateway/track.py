@@ -76,7 +76,7 @@ def reported(store: Store, understanding: Understanding) -> dict[str, Any]:
 def append(site: RemoteSite, store: Store, record: TransferRecord, head: Head) -> None:
     """Append what a mail reports to the transfer it acknowledges; harmless for any other mail, and when repeated.
 
-    A receipt that was signed for other octets than those we sent is a negative one.
+    A receipt that is about other octets than those we sent is a negative one.
 
     :param site: where it came in; :param head: of the mail.
     """

@@ -79,11 +79,6 @@ def compare(one: str, other: str) -> Proof:
     return "match" if hmac.compare_digest(first[0], second[0]) else "mismatch"
 
 
-def is_same_mic(one: str, other: str) -> bool:
-    """Whether two values of the field are over the same octets."""
-    return compare(one, other) == "match"
-
-
 def _parsed(value: str) -> tuple[bytes, str] | None:
     digest, _, name = value.partition(",")
     algorithm = algorithm_of(name)

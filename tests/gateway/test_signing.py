@@ -202,6 +202,7 @@ def test_a_receipt_without_signature_proves_nothing(maildrop: Open) -> None:
     drop, record, mic = came_in(maildrop, unsigned=True)
     assert record.type == "EERP" and record.protection is None
     assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic), record) == "unproven"
+    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
 
 
 def test_a_receipt_that_was_changed_is_no_report_any_more(maildrop: Open) -> None:

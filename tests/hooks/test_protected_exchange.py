@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,14 @@ from support.identities import Identity, identity
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway import acknowledge, classify, retrieve
-from airflow_pop3_gateway.gateway.signing import proof_of
+from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.track import tracked
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.send import send_transfer
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import TransferRecord
+from airflow_pop3_gateway.smime.mic import mic_of
 from airflow_pop3_gateway.store import Store, layout, sent
 from airflow_pop3_gateway.testing.pop3_server import Pop3Server
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
@@ -137,7 +140,26 @@ def test_a_file_goes_there_and_its_signed_receipt_comes_back(
     receipt = post.receive(a, A)
     assert receipt.type == "EERP" and receipt.report is not None and receipt.report.verdict == "positive"
     assert receipt.protection is not None and receipt.protection.signers[0].trusted
-    assert proof_of(a, transfer, receipt) == "match"
+    event = sent.events(post.stores[A], transfer.key)[-1]
+    assert (event.kind, event.proof) == ("mdn", "match")
+    assert tracked(post.stores[A], transfer.key, utc_now()).status.state == "ACKED"
+
+
+def test_a_receipt_for_another_content_is_a_negative_one(
+    post: Post, sites: tuple[RemoteSite, RemoteSite]
+) -> None:
+    """B signs for what it got; A remembers something else."""
+    a, b = sites
+    outcome = post.send()
+    post.carry()
+    post.receive(b, B)
+    post.acknowledge(b, B)
+    post.carry()
+    path = layout.sent(outcome["key"])
+    transfer = dataclasses.replace(sent.read(post.stores[A], outcome["key"]), mic=mic_of(b"something else"))
+    post.stores[A].replace(path, json.dumps(transfer.to_json()).encode())
+    assert post.receive(a, A).type == "EERP"
+    assert tracked(post.stores[A], transfer.key, utc_now()).status.state == "NACKED_USER"
 
 
 def test_a_mail_that_must_be_encrypted_goes_to_no_stranger(
