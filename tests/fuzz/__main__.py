@@ -45,6 +45,7 @@ def fuzz(name: str, seconds: int) -> None:
     options = {
         "max_total_time": seconds,
         "timeout": PATIENCE,
+        "report_slow_units": PATIENCE,
         "rss_limit_mb": RSS_MIB,
         "max_len": 2 * LARGEST,
         "print_final_stats": 1,
