@@ -164,14 +164,20 @@ def _differences(before: SentTransfer, request: SendRequest) -> list[str]:
 
 
 class _History:
-    """What relays said so far; of each recipient the last word counts."""
+    """What relays said so far; of each recipient the last word counts. Who was reported on has got the mail, though the
+    answer of the relay was lost."""
 
     def __init__(self, store: Store, transfer: SentTransfer) -> None:
         self._transfer = transfer
-        events = [event for event in sent.events(store, transfer.key) if event.kind == "smtp"]
+        everything = sent.events(store, transfer.key)
+        events = [event for event in everything if event.kind == "smtp"]
         events.sort(key=lambda event: event.name)
         self.done = max((int(event.name.rpartition("-")[2]) for event in events), default=0)
         self.rows = {row.recipient: row for event in events for row in event.rows}
+        for event in everything:
+            for row in event.rows if event.kind != "smtp" else ():
+                if row.recipient in self.rows and self.rows[row.recipient].action == "postponed":
+                    self.rows[row.recipient] = _row(row.recipient, "accepted", row.status, row.detail)
         last = events[-1].rows if events else ()
         self.goes_on = any(row.action == "accepted" for row in last) and any(
             row.action == "postponed" and row.detail.startswith(_TOO_MANY) for row in last

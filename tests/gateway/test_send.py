@@ -30,7 +30,16 @@ from airflow_pop3_gateway.mail import compose
 from airflow_pop3_gateway.mail.compose import Entity
 from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.mail.fields import mailboxes
-from airflow_pop3_gateway.sent import NO_DSN, Sent, SentRecipient, date_of_xfer_ident, make_xfer_ident
+from airflow_pop3_gateway.sent import (
+    EVENT_SCHEMA,
+    NO_DSN,
+    EventRow,
+    Sent,
+    SentEvent,
+    SentRecipient,
+    date_of_xfer_ident,
+    make_xfer_ident,
+)
 from airflow_pop3_gateway.store import Store, attempts, layout, sent
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
@@ -255,6 +264,20 @@ def test_a_lost_answer_may_bring_a_second_copy_under_the_same_message_id(
     desk.send(desk.request())
     first, second = desk.server.box
     assert first.octets == second.octets
+
+
+def test_who_was_reported_on_gets_no_second_copy_though_the_answer_was_lost(
+    open_desk: Callable[..., Desk],
+) -> None:
+    desk = open_desk("lose-answer")
+    with pytest.raises(RelayUnavailable):
+        desk.send(desk.request())
+    rows = (EventRow("a@x.example", "undefined", "delivered", "2.0.0"),)
+    event = SentEvent(EVENT_SCHEMA, "1", "dsn", layout.timestamp(desk.now), rows)
+    sent.append(desk.store, desk.key(), event)
+    desk.server.faults.clear()
+    assert desk.send(desk.request()).accepted == 1
+    assert len(desk.server.box) == 1
 
 
 def test_a_worker_that_died_after_the_record_leaves_it_to_the_next_attempt(desk: Desk) -> None:
