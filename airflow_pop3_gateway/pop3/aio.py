@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -50,6 +51,10 @@ from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
+_asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, asyncio.Task[list[Any]]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Names that are being looked up, by event loop."""
 
 
 class _Octets(asyncio.BufferedProtocol):
@@ -128,7 +133,7 @@ async def _dial(address: Address, link: Link, seconds: float) -> _Octets:
     """Connect, as :func:`dial.dial` does: one deadline, and its share of it for every address of the name."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
-    found = await asyncio.wait_for(loop.getaddrinfo(address.host, address.port), seconds)
+    found = await asyncio.wait_for(_look_up(address), seconds)
     places = list(dict.fromkeys(place for *_, place in found))
     trouble: OSError | asyncio.TimeoutError = OSError("the name has no address")
     for position, (host, port, *scope) in enumerate(places):
@@ -140,6 +145,16 @@ async def _dial(address: Address, link: Link, seconds: float) -> _Octets:
         except (OSError, asyncio.TimeoutError) as error:
             trouble = error
     raise trouble
+
+
+async def _look_up(address: Address) -> list[Any]:
+    """Once for all who ask at the same time: a name server that does not answer keeps one thread busy, not each."""
+    loop = asyncio.get_running_loop()
+    asked = _asked.setdefault(loop, {})
+    if address not in asked:
+        asked[address] = loop.create_task(loop.getaddrinfo(address.host, address.port))
+        asked[address].add_done_callback(lambda _: asked.pop(address))
+    return await asyncio.shield(asked[address])
 
 
 class AsyncPop3Client:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -272,6 +275,41 @@ def test_a_server_that_never_answers_keeps_nobody_else_waiting(
     sight, most = asyncio.run(run())
     assert sight.site == "orders"
     assert most == 2
+
+
+def test_a_name_that_nobody_resolves_keeps_nobody_else_waiting(
+    server: FaultyPop3Server, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of an event loop that look names up are few."""
+    asked, answered, real = threading.Event(), threading.Event(), socket.getaddrinfo
+
+    def look_up(host: str, *more: Any, **options: Any) -> Any:
+        if host == "dead.example":
+            asked.set()
+            answered.wait()
+            raise socket.gaierror("no answer")
+        return real(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def run() -> Sight:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        names = [
+            connection(f"dead{number}", conn_type="pop3", host="dead.example", login="x", password="secret",
+                       extra={"security": "plain"})
+            for number in range(10)
+        ]  # fmt: skip
+        stuck = [asyncio.create_task(Watch(name).look()) for name in names]
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        try:
+            return await asyncio.wait_for(Watch("orders").look(), 60)
+        finally:
+            answered.set()
+            troubles = await asyncio.gather(*stuck, return_exceptions=True)
+            assert {type(trouble) for trouble in troubles} == {ConnectionLost}
+
+    assert asyncio.run(run()).site == "orders"
 
 
 def test_a_server_that_answers_octet_by_octet_is_left_after_a_while(
