@@ -1,4 +1,5 @@
-"""A Dovecot of our own: POP3 in the clear and in TLS on free ports of 127.0.0.1, everything below one folder.
+"""A Dovecot of our own: POP3 in the clear and in TLS on free ports of 127.0.0.1, IMAP where it is asked for; everything
+lies below one folder.
 
 Strategy: mail stays on the server and sessions do not lock each other out, so every contender sees the same mailbox.
 Needs root, as the daemon gives up its rights itself.
@@ -22,7 +23,7 @@ CONFIGURATION = """
 base_dir = {folder}/base
 state_dir = {folder}/state
 log_path = {folder}/dovecot.log
-protocols = pop3
+protocols = {protocols}
 listen = 127.0.0.1
 ssl = yes
 ssl_cert = <{chain}
@@ -69,6 +70,16 @@ service stats {{
   }}
 }}
 """
+IMAP = """
+service imap-login {{
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+"""
 
 
 def program() -> str | None:
@@ -100,10 +111,10 @@ class Dovecot:
     """The server as a context manager. :ivar maildirs: where the Maildir of a login lies;
     :ivar ca_file: whom to trust, for everybody to read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, imap: bool = False) -> None:
         self.folder = folder
         self.maildirs = folder / "mail"
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.imap_port = free_port(), free_port(), free_port()
         account = pwd.getpwnam("mail")
         for path in (self.maildirs, folder / "index"):
             path.mkdir(parents=True, exist_ok=True)
@@ -119,7 +130,9 @@ class Dovecot:
         for pem in certificate.cert_chain_pems:
             pem.write_to_path(chain, append=True)
         (folder / "dovecot.conf").write_text(
-            CONFIGURATION.format(
+            (CONFIGURATION + IMAP * imap).format(
+                protocols="pop3 imap" if imap else "pop3",
+                imap_port=self.imap_port,
                 folder=folder,
                 mail=self.maildirs,
                 chain=chain,

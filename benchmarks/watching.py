@@ -2,9 +2,10 @@
 
 Strategy: the real ``airflow triggerer`` and ``airflow dag-processor`` on a fresh database; one DAG is scheduled on all
 the mailboxes, so Airflow itself makes a watcher of each. The maildrops are those of a server in a process of its own,
-which delivers a mail somewhere every now and then; the asset events in Airflow's database say when the bell rang. A
-trigger of this file runs beside the watchers on the same event loop and measures how late it wakes. A triggerer is two
-processes: one runs the watchers, the other is Airflow's bookkeeping of triggers in the database; both are told.
+or of Dovecot; every now and then a mail is delivered somewhere, and the asset events in Airflow's database say when the
+bell rang. Some of the maildrops may be at a server that takes connections and says nothing. A trigger of this file runs
+beside the watchers on the same event loop and measures how late it wakes. A triggerer is two processes: one runs the
+watchers, the other is Airflow's bookkeeping of triggers in the database; both are told.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import multiprocessing
 import os
 import random
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -31,6 +33,7 @@ from typing import Any
 import psutil
 
 from airflow_pop3_gateway.testing.pop3_server import Pop3Server
+from benchmarks.dovecot import Dovecot
 from benchmarks.report import MIB, machine
 
 RESULTS = Path(__file__).parent / "results" / "watching.json"
@@ -83,7 +86,7 @@ with contextlib.suppress(ImportError):  # the server's process has no need of Ai
 
 def serve(maildrops: int, orders: Connection) -> None:
     """A server in a process of its own: says its port, then delivers wherever it is told."""
-    with Pop3Server({f"site{number:04d}": [] for number in range(maildrops)}) as server:
+    with Pop3Server({name: [] for name in names(maildrops)}) as server:
         orders.send(server.port)
         count = 0
         while (login := orders.recv()) is not None:
@@ -94,15 +97,79 @@ def serve(maildrops: int, orders: Connection) -> None:
                 server.deliver(login, MAIL % count)
 
 
-def environment(home: Path, maildrops: int, port: int, interval: float) -> dict[str, str]:
+class Cheap:
+    """Twisted's server, in a process of its own."""
+
+    def __init__(self, maildrops: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._orders, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(maildrops, theirs), daemon=True)
+
+    def __enter__(self) -> Cheap:
+        self._process.start()
+        self.port = int(self._orders.recv())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.send(None)
+        self._process.join(10)
+
+    def deliver(self, login: str) -> None:
+        """A mail more."""
+        self._orders.send(login)
+
+    def sessions(self) -> int:
+        """How many it has seen to their end."""
+        self._orders.send("sessions")
+        return int(self._orders.recv())
+
+
+class Real(Dovecot):
+    """Dovecot, with the same words."""
+
+    def __init__(self, maildrops: int, folder: Path, *, imap: bool = False) -> None:
+        super().__init__(folder, imap=imap)
+        self._count = 0
+        for name in names(maildrops):
+            for part in ("new", "cur", "tmp"):
+                (self.maildirs / name / part).mkdir(parents=True)
+            self.give(name)
+
+    def deliver(self, login: str) -> None:
+        """A mail more."""
+        self._count += 1
+        (self.maildirs / login / "tmp" / f"{self._count}").write_bytes(MAIL % self._count)
+        self.give(login)
+        (self.maildirs / login / "tmp" / f"{self._count}").rename(
+            self.maildirs / login / "new" / f"{time.time():.0f}.M{self._count}P1.bench"
+        )
+
+    def sessions(self) -> int:
+        """How many it has seen to their end."""
+        log = self.folder / "dovecot.log"
+        return log.read_text().count("Logged out") if log.exists() else 0
+
+
+def names(maildrops: int, slow: int = 0) -> list[str]:
+    """The logins; the first ones are at the server that says nothing."""
+    return [f"site{number:04d}" for number in range(slow, maildrops)]
+
+
+def environment(
+    home: Path, maildrops: int, port: int, interval: float, slow: int, silent: int
+) -> dict[str, str]:
     """Airflow's, with a connection for each maildrop."""
-    site = {"conn_type": "pop3", "host": "127.0.0.1", "port": port, "password": "secret",
+    site = {"conn_type": "pop3", "host": "127.0.0.1", "password": "secret",
             "extra": {"security": "plain", "auth": "basic", "poll_interval": interval}}  # fmt: skip
-    names = [f"site{number:04d}" for number in range(maildrops)]
+    answering = set(names(maildrops, slow))
+    ports = {name: port if name in answering else silent for name in names(maildrops)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return {
         **inherited,
-        **{f"AIRFLOW_CONN_{name.upper()}": json.dumps({**site, "login": name}) for name in names},
+        **{
+            f"AIRFLOW_CONN_{name.upper()}": json.dumps({**site, "login": name, "port": where})
+            for name, where in ports.items()
+        },
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
@@ -132,10 +199,14 @@ def running(word: str, environ: dict[str, str], home: Path) -> Iterator[psutil.P
         process.wait()
 
 
+def runner(triggerer: psutil.Process) -> psutil.Process:
+    """The process that runs the watchers: the busiest child of Airflow's bookkeeping."""
+    return max(triggerer.children(), key=lambda child: sum(child.cpu_times()[:2]))
+
+
 def processor(triggerer: psutil.Process) -> list[float]:
-    """CPU seconds of Airflow's bookkeeping, and of the process that runs the watchers (the busiest child)."""
-    children = [sum(child.cpu_times()[:2]) for child in triggerer.children()]
-    return [sum(triggerer.cpu_times()[:2]), max(children)]
+    """CPU seconds of Airflow's bookkeeping, and of the process that runs the watchers."""
+    return [sum(one.cpu_times()[:2]) for one in (triggerer, runner(triggerer))]
 
 
 def rings(home: Path) -> dict[str, float]:
@@ -151,64 +222,60 @@ def rings(home: Path) -> dict[str, float]:
     }
 
 
-def measure(maildrops: int, interval: float, seconds: float, mails: int) -> dict[str, Any]:
+def measure(
+    maildrops: int, interval: float, seconds: float, mails: int, *, slow: int = 0, dovecot: bool = False
+) -> dict[str, Any]:
     """One run. :returns: the figures."""
-    with tempfile.TemporaryDirectory(prefix="watching-") as folder:
-        home = Path(folder)
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="watching-")))
         (home / "dags").mkdir()
         (home / "dags" / "bench.py").write_text(DAG)
-        orders, theirs = multiprocessing.get_context("spawn").Pipe()
-        server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(maildrops, theirs), daemon=True
-        )
-        server.start()
-        environ = environment(home, maildrops, orders.recv(), interval)
+        home.chmod(0o755)
+        server = stack.enter_context(Real(maildrops, home / "dovecot") if dovecot else Cheap(maildrops))
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))  # never accepts
+        environ = environment(home, maildrops, server.port, interval, slow, silent.getsockname()[1])
         subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"], env=environ, capture_output=True, check=True
         )
-        with running("dag-processor", environ, home), running("triggerer", environ, home) as triggerer:
-            began = time.monotonic()
-            while sessions(orders) < maildrops:
-                if time.monotonic() - began > 600:
-                    raise TimeoutError((home / "triggerer.log").read_text()[-3000:])
-                time.sleep(1)
-            ready = time.monotonic() - began
-            time.sleep(interval)
-            lag_before = len(lags(home))
-            before = processor(triggerer)
-            looked, began = sessions(orders), time.monotonic()
-            delivered: dict[str, float] = {}
-            for name in random.sample([f"site{number:04d}" for number in range(maildrops)], mails):
-                orders.send(name)
-                delivered[name] = time.time()
-                time.sleep(seconds / mails)
-            time.sleep(interval * 1.5 + 5)
-            wall = time.monotonic() - began
-            bookkeeping, watchers = (
-                round((after - before) / wall, 3)
-                for before, after in zip(before, processor(triggerer), strict=True)
-            )
-            memory = sum(one.memory_full_info().pss for one in (triggerer, *triggerer.children()))
-            looked = sessions(orders) - looked
-            found = rings(home)
-            late = [each for line in lags(home)[lag_before:] for each in line]
-        orders.send(None)
-        server.join(10)
+        stack.enter_context(running("dag-processor", environ, home))
+        triggerer = stack.enter_context(running("triggerer", environ, home))
+        began = time.monotonic()
+        while server.sessions() < maildrops - slow:
+            if time.monotonic() - began > 600:
+                raise TimeoutError((home / "triggerer.log").read_text()[-3000:])
+            time.sleep(1)
+        ready = time.monotonic() - began
+        time.sleep(interval)
+        lag_before = len(lags(home))
+        before = processor(triggerer)
+        looked, began = server.sessions(), time.monotonic()
+        delivered: dict[str, float] = {}
+        for name in random.sample(names(maildrops, slow), mails):
+            server.deliver(name)
+            delivered[name] = time.time()
+            time.sleep(seconds / mails)
+        time.sleep(interval * 1.5 + 5)
+        wall = time.monotonic() - began
+        bookkeeping, watchers = (
+            (after - before) / wall for before, after in zip(before, processor(triggerer), strict=True)
+        )
+        memory = [one.memory_full_info().pss / MIB for one in (triggerer, runner(triggerer))]
+        looked = server.sessions() - looked
+        found = rings(home)
+        late = [each for line in lags(home)[lag_before:] for each in line]
     delays = [found[name] - at for name, at in delivered.items() if name in found]
     return {
-        "maildrops": maildrops, "poll_interval": interval, "mails": mails, "detected": len(delays),
+        "maildrops": maildrops, "at_a_silent_server": slow, "server": "Dovecot" if dovecot else "Twisted",
+        "poll_interval": interval, "mails": mails, "detected": len(delays),
         "seconds_until_all_were_looked_at": round(ready, 1),
         "looks_a_second": round(looked / wall, 2),
-        "processor_of_the_watchers": watchers, "processor_of_airflows_bookkeeping": bookkeeping,
-        "memory_mib": round(memory / MIB, 1),
+        "processor_of_the_watchers": round(watchers, 3),
+        "processor_of_airflows_bookkeeping": round(bookkeeping, 3),
+        "milliseconds_of_processor_a_look": round(1000 * watchers * wall / looked, 1),
+        "memory_mib_of_the_watchers": round(memory[1], 1), "memory_mib_of_airflows_bookkeeping": round(memory[0], 1),
         "detection_delay_seconds": spread(delays), "loop_lag_ms": spread(late),
+        "load": [round(load, 1) for load in os.getloadavg()],
     }  # fmt: skip
-
-
-def sessions(orders: Connection) -> int:
-    """How many sessions the server has seen to their end."""
-    orders.send("sessions")
-    return int(orders.recv())
 
 
 def lags(home: Path) -> list[list[float]]:
@@ -235,14 +302,26 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=60.0, help="poll_interval, seconds")
     parser.add_argument("--seconds", type=float, default=120.0, help="over which mails arrive")
     parser.add_argument("--mails", type=int, default=100, help="mails, each in another maildrop")
+    parser.add_argument(
+        "--slow", type=int, default=0, help="so many of them are at a server that says nothing"
+    )
+    parser.add_argument("--dovecot", action="store_true", help="Dovecot in place of Twisted; needs root")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument("--add", action="store_true", help="keep the figures that are there")
     chosen = parser.parse_args()
     rows = []
     for maildrops in chosen.maildrops:
-        rows.append(measure(maildrops, chosen.interval, chosen.seconds, min(chosen.mails, maildrops)))
+        mails = min(chosen.mails, maildrops - chosen.slow)
+        rows.append(
+            measure(
+                maildrops, chosen.interval, chosen.seconds, mails, slow=chosen.slow, dovecot=chosen.dovecot
+            )
+        )
         print(json.dumps(rows[-1], indent=2), flush=True)
     chosen.json.parent.mkdir(exist_ok=True)
-    chosen.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    before = json.loads(chosen.json.read_text())["rows"] if chosen.add and chosen.json.exists() else []
+    document = {"machine": machine(), "rows": before + rows}
+    chosen.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
