@@ -40,10 +40,11 @@ _MAIL = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_
 
 @dataclass(frozen=True)
 class Own:
-    """Our own certificate and its key."""
+    """Our own certificate and its key. :ivar chain: those who issued it, to go with a signature."""
 
     certificate: x509.Certificate
     key: OwnKey
+    chain: tuple[x509.Certificate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _own(smime: Smime) -> Own | None:
     if not smime.certificate or not smime.key:
         missing = "smime_key" if smime.certificate else "smime_certificate"
         raise ConfigurationError("smime_certificate and smime_key belong together.", field=missing)
-    certificate = _certificates(smime.certificate, "smime_certificate")[0]
+    found = _certificates(smime.certificate, "smime_certificate")
     password = smime.passphrase.encode() or None
     try:
         key = serialization.load_pem_private_key(smime.key, password)
@@ -166,9 +167,10 @@ def _own(smime: Smime) -> Own | None:
         ) from None
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ConfigurationError("the key must be an RSA or EC key.", field="smime_key")
-    if key.public_key() != certificate.public_key():
+    mine = [one for one in found if one.public_key() == key.public_key()]
+    if not mine:
         raise ConfigurationError("the key is not the one of smime_certificate.", field="smime_key")
-    return Own(certificate, key)
+    return Own(mine[0], key, tuple(one for one in found if one not in mine))
 
 
 def _partner(partner: Partner) -> PartnerKeys:

@@ -39,6 +39,8 @@ def sign(content: bytes, own: Own) -> bytes:
     """A detached signature with SHA-256. :param content: exactly what goes out. :returns: DER."""
     builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
     builder = builder.add_signer(own.certificate, own.key, hashes.SHA256())
+    for above in own.chain:
+        builder = builder.add_certificate(above)
     options = [
         pkcs7.PKCS7Options.DetachedSignature,
         pkcs7.PKCS7Options.Binary,

@@ -8,9 +8,10 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.identities import NOW, Identity, identity, keyring
 
+from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.partners import Partner, Smime
-from airflow_pop3_gateway.smime import Keyring
+from airflow_pop3_gateway.smime import Keyring, open_mail, sign_entity
 
 THEM, CA = "them@partner.example", "authority.example"
 US = identity("us@us.example")
@@ -71,6 +72,19 @@ def test_of_several_certificates_the_one_that_lasts_longest_is_encrypted_for() -
     assert partner.encryption_certificate(NOW) == new.certificate
     with pytest.raises(ConfigurationError, match="valid certificate"):
         partner.encryption_certificate(NOW + timedelta(days=9_999))
+
+
+def test_who_issued_our_certificate_goes_with_the_signature() -> None:
+    """A partner who knows only the authority at the top can follow the chain."""
+    top = identity("top.example", authority=True)
+    between = identity("between.example", top, authority=True)
+    us = identity("us@us.example", between)
+    own = Keyring(Smime(between.pem + us.pem, us.key_pem())).own
+    assert own is not None and own.certificate == us.certificate
+    content = b"Content-Type: text/plain\r\n\r\nx\r\n"
+    mail = b"From: us@us.example\r\n" + sign_entity(content, own)
+    opened = open_mail(mail, known(top, "us@us.example"), Limits(), NOW)
+    assert opened is not None and opened.protection.signers[0].trusted
 
 
 def test_the_key_is_opened_by_its_passphrase() -> None:

@@ -49,7 +49,7 @@ class Identity:
 @functools.cache
 def identity(
     address: str,
-    issuer: str | None = None,
+    issuer: str | Identity | None = None,
     *,
     key: str = "rsa",
     authority: bool = False,
@@ -58,7 +58,7 @@ def identity(
 ) -> Identity:
     """A person, or an authority that issues others. :param ends: days after :data:`NOW`; :param issuer: self-signed if none."""
     own = rsa.generate_private_key(65537, 2048) if key == "rsa" else ec.generate_private_key(ec.SECP256R1())
-    above = identity(issuer, authority=True) if issuer else None
+    above = identity(issuer, authority=True) if isinstance(issuer, str) else issuer
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
     builder = (
         x509.CertificateBuilder()
