@@ -48,7 +48,6 @@ FOREIGN = {
 steps opens nothing by itself."""
 
 ARGUED = {
-    "records.py": "the public schemas, field by field; to split them would hide that they are one contract",
     "mail/extract.py": "the one pass over a mail; its states belong to each other",
 }
 """Modules above 400 lines, and why they are not two."""

@@ -1,0 +1,86 @@
+"""The journal of a maildrop: a line of a manifest, an entry of a ledger, a suspension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_pop3_gateway.records.jsonable import Jsonable
+
+MANIFEST_SCHEMA = "airflow-pop3-gateway/manifest/1"
+LEDGER_SCHEMA = "airflow-pop3-gateway/ledger/1"
+SUSPENSION_SCHEMA = "airflow-pop3-gateway/suspension/1"
+LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry(Jsonable):
+    """One mail of a batch: a line of ``manifest.jsonl``.
+
+    ``offset`` and ``length`` address the exact wire octets in the segment. ``list_size`` is what LIST claimed.
+    ``head_sha256`` is over the header block with its empty line: what TOP n 0 proves later without a download.
+    ``headers`` are a few raw fields for people who query the layout; the classification reads the mail itself.
+    """
+
+    schema: str
+    site: str
+    batch: str
+    index: int
+    uidl: str
+    segment: str
+    offset: int
+    length: int
+    sha256: str
+    head_sha256: str
+    list_size: int
+    retrieved_at: str
+    headers: Mapping[str, str]
+
+    @property
+    def local_ident(self) -> str:
+        """The Gateway's *local ident*: unique for every mail that was ever stored."""
+        return f"{self.batch}-{self.index:06d}"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry(Jsonable):
+    """What is known of one UIDL of a site.
+
+    :ivar stored_at: when the manifest was committed; :ivar gone_since: first session that no longer listed it.
+    """
+
+    state: LedgerState
+    batch: str
+    index: int
+    list_size: int
+    sha256: str
+    head_sha256: str
+    stored_at: str
+    gone_since: str | None = None
+    why: str = ""
+
+    def become(self, state: LedgerState) -> LedgerEntry:
+        """The same in another state."""
+        return LedgerEntry(
+            state,
+            self.batch,
+            self.index,
+            self.list_size,
+            self.sha256,
+            self.head_sha256,
+            self.stored_at,
+            self.gone_since,
+            self.why,
+        )
+
+
+@dataclass(frozen=True)
+class Suspension(Jsonable):
+    """A site that is not polled (Gateway: *stop_site -pm*): ``suspended/<site>.json``."""
+
+    schema: str
+    site: str
+    since: str
+    by: str
+    reason: str = ""
