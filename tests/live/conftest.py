@@ -56,7 +56,7 @@ with DAG("told", schedule=[application("MAIL")], catchup=False):
 with DAG("sweep", schedule=None):
     HandOnOperator(task_id="hand_on", application="MAIL", again_after=0)
 
-with DAG("waits", schedule="@once", catchup=False):
+with DAG("waits", schedule=None):
     Pop3MailSensor(task_id="wait", pop3_conn_id="second_inbox", poke_interval=1, min_messages=2)
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.maildrop import letter
-from support.parts import Live
+from support.parts import Airflow, Live
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 on_sqlite = pytest.mark.parametrize("live", ["sqlite"], indirect=True)
@@ -26,6 +26,14 @@ def fetched(live: Live) -> bool:
 def processed(live: Live) -> list[int]:
     """The numbers of the mails whose records were processed, as often as they were."""
     return sorted(int(line.split()[0]) for line in live.processed.read_text().splitlines())
+
+
+def states(airflow: Airflow, dag_id: str) -> list[str]:
+    """The states of the tasks of a DAG's runs."""
+    return [
+        task["state"]
+        for task in airflow.get(f"/dags/{dag_id}/dagRuns/~/taskInstances").get("task_instances", ())
+    ]
 
 
 def run_after(live: Live, number: int) -> float:
@@ -47,6 +55,7 @@ def run_after(live: Live, number: int) -> float:
 @on_both
 def test_a_mail_that_arrives_starts_a_run(live: Live, record_property: Any) -> None:
     airflow = live.airflow
+    airflow.until(lambda: airflow.get("/dags/pop3_on_mail"), "Airflow has started")
     live.deliver("edi_inbox", letter(1))
     airflow.until(lambda: airflow.runs("pop3_on_mail", "success"), "the first mail started a run")
     airflow.until(lambda: processed(live) == [1], "its record was processed")
@@ -86,7 +95,8 @@ def test_a_record_whose_event_was_lost_is_processed_after_the_next_sweep(live: L
 @on_sqlite
 def test_a_triggerer_that_is_killed_is_replaced_by_another_that_goes_on(live: Live) -> None:
     airflow = live.airflow
-    airflow.until(lambda: airflow.runs("waits", "running"), "the sensor waits")
+    airflow.ask("POST", "/dags/waits/dagRuns", logical_date=None)
+    airflow.until(lambda: states(airflow, "waits") == ["deferred"], "the sensor waits without a worker")
     airflow.kill("triggerer")
     live.deliver("edi_inbox", letter(20))
     for number in (21, 22):
