@@ -185,6 +185,18 @@ VERBS = (
         ),
     ),
     Verb(
+        "sent",
+        "list the transfers that wait for their acknowledgment, show one, or wait no longer for some",
+        "airflow_pop3_gateway.verbs.sent:run",
+        (
+            argument("action", choices=("list", "show", "dismiss")),
+            argument("keys", nargs="*", metavar="KEY", help="as the list gives them"),
+            argument("--overdue", action="store_true", help="list only those whose deadline has passed"),
+            _BASE_PATH,
+            argument("--json", action="store_true", help="one JSON object for each transfer, one a line"),
+        ),
+    ),
+    Verb(
         "replay",
         "say which stored mails would be something else with the rules of now; nothing is changed",
         "airflow_pop3_gateway.verbs.quarantine:replay",

@@ -29,6 +29,8 @@
             SourceChanged                                the file is not the one that was written down: no
             RelayRefused                                 5xx: no
             RelayUnavailable          (ConnectionError)  4xx, network: later
+            NotAcknowledged                              a mail server or a recipient said no
+            AcknowledgmentOverdue                        nothing came before the deadline: a person must ask
 
 Invariant: each error carries its consequence as class attributes (``retriable``: the same call may succeed
 later; ``disposition``: what becomes of the thing at hand) and its facts as attributes; each can be pickled, for
@@ -233,3 +235,16 @@ class RelayUnavailable(AcknowledgmentError, ConnectionError):
 
     retriable = True
     disposition: ClassVar[Disposition] = "retry"
+
+
+class NotAcknowledged(AcknowledgmentError):
+    """A transfer did not arrive, or somebody said no. :ivar state: the Gateway's word; :ivar key: of the transfer."""
+
+    state: str = ""
+    key: str = ""
+
+
+class AcknowledgmentOverdue(AcknowledgmentError):
+    """A transfer still waits for its acknowledgment after its deadline. :ivar keys: of the transfers."""
+
+    keys: tuple[str, ...] = ()

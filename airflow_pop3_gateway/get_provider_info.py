@@ -261,9 +261,9 @@ def get_provider_info() -> dict[str, Any]:
     name = "POP3 Gateway"
     rooms = {
         "hooks": ["pop3", "smtp"],
-        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "answer", "ask", "purge", "send"],
-        "sensors": ["mail"],
-        "triggers": ["mail", "mailbox"],
+        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "answer", "ask", "purge", "send", "track"],
+        "sensors": ["acknowledgment", "mail"],
+        "triggers": ["acknowledgment", "mail", "mailbox"],
     }
     return {
         "package-name": "airflow-pop3-gateway",
@@ -304,6 +304,14 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["airflow_pop3_gateway.operators.links.TransfersLink"],
+        "asset-uris": [
+            {
+                "schemes": ["pop3", "pop3-application"],
+                "handler": "airflow_pop3_gateway.uris.sanitize_uri",
+                "factory": "airflow_pop3_gateway.hooks.lineage.create_asset",
+                "to_openlineage_converter": "airflow_pop3_gateway.hooks.lineage.to_openlineage",
+            }
+        ],
         "cli": ["airflow_pop3_gateway.cli.airflow_commands"],
         "config": {
             "pop3_gateway": {
@@ -316,22 +324,14 @@ def get_provider_info() -> dict[str, Any]:
                             "the same. Empty: the folder pop3_gateway below AIRFLOW_HOME, for one machine."
                         ),
                         "version_added": "0.1.0",
-        "asset-uris": [
-            {
-                "schemes": ["pop3", "pop3-application"],
-                "handler": "airflow_pop3_gateway.uris.sanitize_uri",
-                "factory": "airflow_pop3_gateway.hooks.lineage.create_asset",
-                "to_openlineage_converter": "airflow_pop3_gateway.hooks.lineage.to_openlineage",
-            }
-        ],
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/gateway",
                         "default": None,
                     },
                     "watcher_sessions": {
                         "description": (
-                            "How many POP3 sessions the watchers of one triggerer may have open at the same time. A "
-                            "look takes a few round trips; one slow server holds one slot."
+                            "How many POP3 sessions the watchers of one triggerer may have open at the same time, a "
+                            "quarter of them at one server, so that a slow one keeps nobody else waiting."
                         ),
                         "version_added": "0.1.0",
                         "type": "integer",

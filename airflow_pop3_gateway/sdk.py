@@ -15,6 +15,7 @@ from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variabl
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.steps import poll_site
 from airflow_pop3_gateway.hooks.store import open_store, transfers_of
+from airflow_pop3_gateway.hooks.track import overdue_transfers, track_transfer
 from airflow_pop3_gateway.operators import (
     AcknowledgeOperator,
     AnswerOperator,
@@ -24,16 +25,18 @@ from airflow_pop3_gateway.operators import (
     Choice,
     ClassifyOperator,
     HandOnOperator,
+    OverdueOperator,
     PurgeOperator,
     ReceiptRequestsOperator,
     RetrieveOperator,
     SendTransferOperator,
 )
-from airflow_pop3_gateway.sensors import Pop3MailSensor
+from airflow_pop3_gateway.sensors import AcknowledgmentSensor, Pop3MailSensor
 
 __all__ = [
     "POP3_RETRY_POLICY",
     "AcknowledgeOperator",
+    "AcknowledgmentSensor",
     "AnswerOperator",
     "Application",
     "ApplicationRule",
@@ -42,6 +45,7 @@ __all__ = [
     "ClassifyOperator",
     "GatewaySmtpHook",
     "HandOnOperator",
+    "OverdueOperator",
     "Pop3Hook",
     "Pop3MailSensor",
     "PurgeOperator",
@@ -54,6 +58,7 @@ __all__ = [
     "handed_on",
     "mailbox",
     "open_store",
+    "overdue_transfers",
     "poll_site",
     "resume_site",
     "send_transfer",
@@ -61,5 +66,6 @@ __all__ = [
     "sites_from_variable",
     "sites_of_airflow",
     "suspend_site",
+    "track_transfer",
     "transfers_of",
 ]

@@ -28,6 +28,7 @@ from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.acks.correlate import candidates, rows_of
 from airflow_pop3_gateway.acks.status import SentStatus, status_of
 from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import AcknowledgmentOverdue, NotAcknowledged
 from airflow_pop3_gateway.gateway.signing import proof_of
 from airflow_pop3_gateway.mail.extract import Understanding
 from airflow_pop3_gateway.mail.headers import Head
@@ -130,6 +131,30 @@ def _tracked(store: Store, transfer: SentTransfer, now: datetime) -> Tracked:
         status.waits and _is_over(transfer, now),
         status,
         dict(transfer.asked_by),
+    )
+
+
+def closed(found: Tracked) -> bool:
+    """Whether the loop is closed: everything that was asked for has come.
+
+    :raises NotAcknowledged: somebody said no. :raises AcknowledgmentOverdue: the deadline has passed.
+    """
+    name = f"{found.xfer_ident} ({found.subject})" if found.subject else found.xfer_ident
+    if found.overdue:
+        silent = [one.address for one in found.status.recipients if one.verdict == "undefined"]
+        raise AcknowledgmentOverdue(
+            f"{name} was to be acknowledged by {found.ack_deadline}; nothing certain came from {', '.join(silent)}.",
+            keys=(found.key,),
+        )
+    if found.status.state in ("ACKED", "ENDED") or found.status.waits:
+        return not found.status.waits
+    said = [
+        f"{one.address or 'somebody'}: {one.detail or one.mdn or one.dsn or one.smtp}"
+        for one in (*found.status.recipients, found.status.unassigned)
+        if one is not None and one.verdict == "negative"
+    ]
+    raise NotAcknowledged(
+        f"{name} is {found.status.state}: {'; '.join(said)}", state=found.status.state, key=found.key
     )
 
 

@@ -10,6 +10,7 @@ from airflow_pop3_gateway.operators.hand_on import HandOnOperator
 from airflow_pop3_gateway.operators.purge import PurgeOperator
 from airflow_pop3_gateway.operators.retrieve import RetrieveOperator
 from airflow_pop3_gateway.operators.send import SendTransferOperator
+from airflow_pop3_gateway.operators.track import OverdueOperator
 
 __all__ = [
     "AcknowledgeOperator",
@@ -20,6 +21,7 @@ __all__ = [
     "Choice",
     "ClassifyOperator",
     "HandOnOperator",
+    "OverdueOperator",
     "PurgeOperator",
     "ReceiptRequestsOperator",
     "RetrieveOperator",

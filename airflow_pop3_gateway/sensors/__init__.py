@@ -1,5 +1,6 @@
-"""The sensor, importable from one place."""
+"""The sensors, importable from one place."""
 
+from airflow_pop3_gateway.sensors.acknowledgment import AcknowledgmentSensor
 from airflow_pop3_gateway.sensors.mail import Pop3MailSensor
 
-__all__ = ["Pop3MailSensor"]
+__all__ = ["AcknowledgmentSensor", "Pop3MailSensor"]

@@ -91,6 +91,11 @@ def events(store: Store, key: str) -> list[SentEvent]:
     return sorted(found, key=lambda event: (event.at, event.name))
 
 
+def count_events(store: Store, key: str) -> int:
+    """How many there are, by one request."""
+    return len(store.names(layout.sent_event(key)))
+
+
 def waiting_keys(store: Store) -> list[str]:
     """Keys of the transfers that are marked as waiting for their acknowledgment."""
     return store.names(layout.sent_waiting())

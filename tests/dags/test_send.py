@@ -35,7 +35,9 @@ def test_a_file_is_sent_and_waits_for_its_acknowledgment(
         "pop3_send_and_track"
     ]
 
-    run = dag.test(run_conf={"file": str(file), "to": "orders@partner.example"})
+    run = dag.test(
+        run_conf={"file": str(file), "to": "orders@partner.example"}, mark_success_pattern="acknowledged"
+    )
 
     assert {task.task_id: str(task.state) for task in run.get_task_instances()}["send"] == "success"
     (mail,) = relay.box

@@ -1,0 +1,98 @@
+"""Waits for the acknowledgment of a transfer as a task: deferred to the triggerer, or on the worker.
+
+Invariant: nothing is asked but the store. A negative acknowledgment and one that is overdue fail the task at once, each
+by an error of its own; another attempt would not change either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
+from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.store import open_store
+from airflow_pop3_gateway.hooks.track import place_of, reference
+from airflow_pop3_gateway.triggers import AcknowledgmentTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class AcknowledgmentSensor(BaseSensorOperator):
+    """Succeeds when a transfer is acknowledged: every recipient has sent a positive receipt.
+
+    Another DAG must poll the mailbox the receipts come back to. The task fails with ``NotAcknowledged`` when somebody
+    said no, and with ``AcknowledgmentOverdue`` when the deadline of the transfer (``ack_within``) has passed. Returns
+    :class:`~airflow_pop3_gateway.gateway.track.Tracked` with ``base_path``. Every argument of Airflow's sensors holds.
+
+    :param sent: output of a ``SendTransferOperator``, or the key of a transfer (templated).
+    :param base_path: where it lies (templated); default: as ``sent`` says, else ``[pop3_gateway] base_path``.
+    :param deferrable: wait in the triggerer instead of on a worker.
+    """
+
+    template_fields: Sequence[str] = ("sent", "base_path")
+    ui_color: str = "#e8f1fa"
+
+    def __init__(
+        self,
+        *,
+        sent: Mapping[str, Any] | str | XComArg,
+        base_path: str | XComArg | None = None,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sent = sent
+        self.base_path = base_path
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Look; while it waits, defer, or poke again as Airflow's sensors do."""
+        if not self.deferrable:
+            return super().execute(context)
+        found = self._judged(self._look())
+        if found is None:
+            key, place = self._place()
+            self.defer(
+                trigger=AcknowledgmentTrigger(key=key, base_path=place, poke_interval=self.poke_interval),
+                method_name=self.execute_complete.__name__,
+                timeout=timedelta(seconds=self.timeout),
+            )
+        return found
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The triggerer saw how it ended."""
+        if "error" in event:
+            raise AirflowFailException(f"{event['error']}: {event['message']}")
+        return self._judged(Tracked.from_json(event["tracked"]))
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once. :raises AirflowFailException: when it ended badly, or there is no such transfer."""
+        found = self._judged(self._look())
+        return False if found is None else PokeReturnValue(True, found)
+
+    def _look(self) -> Tracked:
+        with told_to_airflow():
+            key, place = self._place()
+            return tracked(open_store(place), key, utc_now())
+
+    def _place(self) -> tuple[str, str]:
+        return place_of(self.sent, None if self.base_path is None else str(self.base_path))
+
+    def _judged(self, found: Tracked) -> dict[str, Any] | None:
+        """What the task returns, ``None`` while the transfer waits."""
+        try:
+            with told_to_airflow():
+                if not closed(found):
+                    return None
+                return reference(found, self._place()[1])
+        except AirflowFailException as error:
+            if self.deferrable and (self.soft_fail or self.never_fail):
+                raise AirflowSkipException(str(error)) from error
+            raise
