@@ -22,7 +22,7 @@ DOC = """
 ### Receive, process, acknowledge with the real outcome
 
 A partner who asks for an acknowledgment hears whether his file was *processed*, not merely whether it came. The
-connection `pop3_default` says `acknowledge_after: processed`, so each request waits until its `answer` task has seen
+connection `partners` says `acknowledge_after: processed`, so each request waits until its `answer` task has seen
 how `process` ended: a positive receipt when it succeeded, a negative one with a text when it failed for good.
 
 * **A task that is tried again answers nothing yet**: `answer` runs when `process` has come to its end.
@@ -43,7 +43,7 @@ with DAG(
     doc_md=DOC,
     tags=["pop3"],
 ):
-    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="pop3_default")
+    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="partners")
     classify = ClassifyOperator(task_id="classify", retrieved=retrieve.output)
 
     @task
@@ -73,6 +73,6 @@ with DAG(
         )
 
     handle.expand(transfer=transfers(classify.output)) >> AcknowledgeOperator(
-        task_id="acknowledge", pop3_conn_id="pop3_default", trigger_rule="all_done"
+        task_id="acknowledge", pop3_conn_id="partners", trigger_rule="all_done"
     )
 # [END acknowledge_outcome]

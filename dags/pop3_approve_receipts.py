@@ -19,7 +19,7 @@ from airflow_pop3_gateway.sdk import (
 DOC = """
 ### A person approves receipts
 
-The connection `pop3_default` says `acknowledgment_option: ack_by_user`. Each mail that asks for a receipt becomes a
+The connection `approvals` says `acknowledgment_option: ack_by_user`. Each mail that asks for a receipt becomes a
 task under *Required Actions*: who wrote, what about, and why a person is asked. *Acknowledge* sends a positive receipt,
 *Refuse* a negative one, *No receipt* none; what you write as text goes to the sender.
 
@@ -41,7 +41,7 @@ with DAG(
     doc_md=DOC,
     tags=["pop3"],
 ):
-    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="pop3_default", max_active_tis_per_dag=1)
+    retrieve = RetrieveOperator(task_id="retrieve", pop3_conn_id="approvals", max_active_tis_per_dag=1)
     classify = ClassifyOperator(task_id="classify", retrieved=retrieve.output)
     requests = ReceiptRequestsOperator(task_id="requests", classified=classify.output)
     ask = AskForReceiptOperator.partial(

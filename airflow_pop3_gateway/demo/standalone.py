@@ -24,7 +24,7 @@ from airflow_pop3_gateway.errors import GatewayError
 from airflow_pop3_gateway.testing import letters
 
 USER = PASSWORD = "admin"
-SITES = ("pop3_default", "orders", "invoices", "edi_inbox")
+SITES = ("pop3_default", "orders", "invoices", "edi_inbox", "partners", "approvals")
 PORT = 8080
 PATIENCE = 240.0
 """Seconds until Airflow must answer: it took 25 to 90 on two busy processors."""

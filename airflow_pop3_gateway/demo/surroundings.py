@@ -27,6 +27,11 @@ from airflow_pop3_gateway.testing.pop3_server import Pop3Server
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 PREFIX = "gateway"
+SITE_OPTIONS = {
+    "partners": {"acknowledge_after": "processed"},
+    "approvals": {"acknowledgment_option": "ack_by_user"},
+}
+"""What the sample DAGs ask of the connections they name."""
 _CHECKOUT = Path(airflow_pop3_gateway.__file__).parent.parent
 
 
@@ -119,13 +124,14 @@ class Surroundings:
         }
 
     def _site(self, login: str) -> dict[str, Any]:
+        options = SITE_OPTIONS.get(login, {})
         return {
             "conn_type": "pop3",
             "host": self.pop3.host,
             "port": self.pop3.port,
             "login": login,
             "password": self.pop3.password,
-            "extra": {"security": "plain", "mail_address": "edi@customer.example"},
+            "extra": {"security": "plain", "mail_address": "edi@customer.example", **options},
         }
 
     def airflow(self, *words: str, log: TextIO) -> int:

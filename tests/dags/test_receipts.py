@@ -39,8 +39,9 @@ def run(
     def run_once(name: str, *mails: bytes, **options: Any) -> tuple[dict[tuple[str, int], str], SmtpServer]:
         server, relay = pop3_server({"edi": list(mails)}), smtp_server()
         extra = {"security": "plain", "mail_address": "edi@us.example", **options}
-        connection("pop3_default", conn_type="pop3", host=server.host, port=server.port, login="edi",
-                   password=server.password, extra=extra)  # fmt: skip
+        for site in ("partners", "approvals"):
+            connection(site, conn_type="pop3", host=server.host, port=server.port, login="edi",
+                       password=server.password, extra=extra)  # fmt: skip
         connection("smtp_default", conn_type="smtp", host=relay.host, port=relay.port,
                    extra={"disable_ssl": True, "disable_tls": True})  # fmt: skip
         monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__BASE_PATH", tmp_path.as_uri())
