@@ -39,13 +39,13 @@ def panel(left: float, top: float, title: str, series: Mapping[str, Points]) -> 
         f'<text x="{at(x, 0)[0]}" y="{top + HIGH + 14}" class="n" text-anchor="middle">{x:,.0f}</text>'
         for x in numbers
     ]
-    for colour, (name, points), below in zip(COLOURS, series.items(), (-5, 12), strict=False):
+    for colour, (name, points) in zip(COLOURS, series.items(), strict=True):
         places = [at(x, y) for x, y in points]
         line = " ".join(f"{x},{y}" for x, y in places)
         shapes.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         shapes += [
             f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
-            f'<text x="{x}" y="{y + below}" class="n" text-anchor="middle" fill="{colour}">{value:.3g}</text>'
+            f'<text x="{x}" y="{y - 5}" class="n" text-anchor="middle" fill="{colour}">{value:.3g}</text>'
             for (x, y), (_, value) in zip(places, points, strict=True)
         ]
         x, y = places[-1]

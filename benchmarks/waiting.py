@@ -1,9 +1,9 @@
 """``python -m benchmarks.waiting``: what a mailbox costs that a sensor task on a worker waits at, as is usual today.
 
 Strategy: the real scheduler with its LocalExecutor, API server and DAG processor on a fresh database, and a Dovecot
-with empty mailboxes. First nobody waits, then a task at each mailbox; the difference is what waiting costs: memory
-(PSS, so that what forked processes share counts once) and processor time of the scheduler's whole family, and of the
-API server that hears the tasks' heartbeats. What a thousand would cost is multiplied from it, and said to be.
+with empty mailboxes; a task waits at each. Told is what one of them takes: memory of its slot and its task (PSS, so
+that what forked processes share counts once), their processor time, and that of the API server that hears the
+heartbeats. What a thousand would take is multiplied from it, and said to be.
 
 Practices: our own sensor and the IMAP provider's that wait in their task (``poke``), and the IMAP provider's that gives
 the worker back between two looks (``reschedule``). ``benchmarks.watching`` measures the triggerer's side.
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ from benchmarks.watching import Real, names, running
 RESULTS = Path(__file__).parent / "results" / "waiting.json"
 INTERVAL = 60
 """Seconds between two looks, as the watchers of the other benchmark have it."""
-IDLE = 30
-"""Seconds over which nobody waits, before."""
 SENSORS = {
     "pop3-poke": 'Pop3MailSensor(task_id=name, pop3_conn_id=name, deferrable=False, mode="poke", {interval})',
     "imap-poke": 'ImapAttachmentSensor(task_id=name, conn_id=name, attachment_name="a", mode="poke", {interval})',
@@ -79,17 +77,25 @@ def environment(home: Path, practice: str, server: Real, mailboxes: int) -> dict
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
         "AIRFLOW__CORE__PARALLELISM": str(mailboxes),
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(mailboxes),
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the benchmark, of 32 octets",
         "AIRFLOW__POP3_GATEWAY__BASE_PATH": (home / "base").as_uri(),
     }
 
 
-def family(process: psutil.Process) -> tuple[float, float]:
-    """CPU seconds and MiB of a process and all its descendants, of the ended ones too."""
+def workers(scheduler: psutil.Process) -> list[psutil.Process]:
+    """The slots of the LocalExecutor; what they start is their tasks."""
+    return [child for child in scheduler.children() if "worker" in child.cmdline()[0]]
+
+
+def used(processes: Sequence[psutil.Process]) -> tuple[float, float]:
+    """CPU seconds and MiB of processes and all their descendants, CPU of the ended ones too."""
     seconds = mebibytes = 0.0
-    for one in (process, *process.children(recursive=True)):
+    for one in (each for process in processes for each in (process, *process.children(recursive=True))):
         with contextlib.suppress(psutil.NoSuchProcess):
             seconds += sum(one.cpu_times()[:4])
             mebibytes += one.memory_full_info().pss / MIB
@@ -98,7 +104,7 @@ def family(process: psutil.Process) -> tuple[float, float]:
 
 def wait_for(happened: Callable[[], object], log: Path) -> None:
     """:raises TimeoutError: with the end of a log."""
-    ends = time.monotonic() + 300
+    ends = time.monotonic() + 600
     while not happened():
         if time.monotonic() > ends:
             raise TimeoutError(log.read_text()[-3000:])
@@ -132,39 +138,29 @@ def measure(practice: str, mailboxes: int, seconds: float) -> dict[str, Any]:
             for part in ("api-server", "scheduler", "dag-processor")
         )
         wait_for(lambda: parsed(home), home / "dag-processor.log")
-        time.sleep(IDLE)
-        began, parts = time.monotonic(), (scheduler, api_server)
-        before = [family(part) for part in parts]
-        time.sleep(IDLE)
-        idle = [
-            (family(part)[0] - used) / (time.monotonic() - began)
-            for part, (used, _) in zip(parts, before, strict=True)
-        ]
         subprocess.run(
             [sys.executable, "-m", "airflow", "dags", "unpause", "bench"],
             env=environ, capture_output=True, check=True,
         )  # fmt: skip
-        wait_for(lambda: server.sessions() >= 2 * mailboxes, home / "scheduler.log")
+        wait_for(lambda: server.sessions() >= mailboxes, home / "scheduler.log")
+        time.sleep(10)
+        parts = ([api_server], workers(scheduler))
         began, looked = time.monotonic(), server.sessions()
-        started = [family(part) for part in parts]
+        before = [used(part)[0] for part in parts]
         memory = 0.0
         while time.monotonic() - began < seconds:
-            memory = max(memory, sum(family(part)[1] for part in parts))
+            memory = max(memory, used(parts[1])[1] / mailboxes)
             time.sleep(2)
         wall, looked = time.monotonic() - began, server.sessions() - looked
-        cores = [
-            (family(part)[0] - used) / wall - quiet
-            for part, (used, _), quiet in zip(parts, started, idle, strict=True)
-        ]
-        grown = memory - sum(mebibytes for _, mebibytes in before)
+        heartbeats, tasks = (
+            (used(part)[0] - spent) / wall / mailboxes for part, spent in zip(parts, before, strict=True)
+        )
     return {
         "practice": practice, "mailboxes": mailboxes, "poll_interval": INTERVAL, "looks": looked,
-        "memory_mib_a_mailbox": round(grown / mailboxes, 1),
-        "processor_of_the_tasks_a_mailbox": round(cores[0] / mailboxes, 5),
-        "processor_of_the_api_server_a_mailbox": round(cores[1] / mailboxes, 5),
-        "milliseconds_of_processor_a_look": round(1000 * sum(cores) * wall / looked, 1),
-        "a_thousand_memory_gib": round(grown / mailboxes * 1000 / 1024, 1),
-        "a_thousand_processors": round(sum(cores) / mailboxes * 1000, 1),
+        "memory_mib_a_mailbox": round(memory, 1),
+        "processor_of_a_task": round(tasks, 5), "processor_of_the_api_server_a_task": round(heartbeats, 5),
+        "a_thousand_memory_gib": round(memory * 1000 / 1024, 1),
+        "a_thousand_processors": round((tasks + heartbeats) * 1000, 1),
         "load": [round(load, 1) for load in os.getloadavg()],
     }  # fmt: skip
 
@@ -173,7 +169,7 @@ def main() -> None:
     """Measure each practice that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=__doc__)
     parser.add_argument("--practices", nargs="+", choices=list(SENSORS), default=list(SENSORS))
-    parser.add_argument("--mailboxes", type=int, default=8)
+    parser.add_argument("--mailboxes", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=120.0, help="of waiting that are measured")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the figures go")
     chosen = parser.parse_args()
@@ -186,8 +182,8 @@ def main() -> None:
             continue
         rows.append(measure(practice, chosen.mailboxes, chosen.seconds))
         print(json.dumps(rows[-1], indent=1), flush=True)
-    chosen.json.parent.mkdir(exist_ok=True)
-    chosen.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        chosen.json.parent.mkdir(exist_ok=True)
+        chosen.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,8 @@ def environment(
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
         "AIRFLOW__TRIGGERER__CAPACITY": str(maildrops + 10),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "0",
         "AIRFLOW__POP3_GATEWAY__BASE_PATH": (home / "base").as_uri(),
@@ -241,7 +243,7 @@ def measure(
         triggerer = stack.enter_context(running("triggerer", environ, home))
         began = time.monotonic()
         while server.sessions() < maildrops - slow:
-            if time.monotonic() - began > 600:
+            if time.monotonic() - began > 600 or triggerer.status() == psutil.STATUS_ZOMBIE:
                 raise TimeoutError((home / "triggerer.log").read_text()[-3000:])
             time.sleep(1)
         ready = time.monotonic() - began
