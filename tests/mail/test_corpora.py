@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_pop3_gateway.acks import parse_report
+from airflow_pop3_gateway.acks.correlate import candidates, rows_of
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.records import Report
 
@@ -57,6 +58,11 @@ RAW_OCTETS_IN_NAMES = {  # which the standard library gives up on; read as UTF-8
 }
 SPACE_BEFORE_COLON = {"mikel-mail/fixtures_emails_rfc2822_example13.eml"}
 """An example of RFC 5322 for what once was allowed; for the standard library its header is no header."""
+
+
+RETURNS_ANOTHER = {
+    "sisimai-set-of-emails/bsd_lhost-x5-01.eml",  # a bounce around a bounce; what we sent is in the inner one
+}
 
 
 class Nowhere:
@@ -173,6 +179,39 @@ def test_reports_agree_in_recipients_actions_and_states(pairs: list[Pair]) -> No
         return [(one.action, one.status, one.final_recipient) for one in pair.report.recipients] == labelled
 
     assert differing(pairs, same) == RECIPIENTS
+
+
+def test_reports_find_the_mail_they_return(pairs: list[Pair]) -> None:
+    """As if we had sent it; a second reader says what is returned."""
+
+    def returned(pair: Pair) -> set[str]:
+        whole = email.message_from_bytes(pair.mail)
+        parts = [part for part in whole.walk() if part.get_content_type() == "message/rfc822"]
+        idents = [str(mail["message-id"] or "") for part in parts for mail in list(part.walk())[1:2]]
+        return {ident for ident in idents if len(ident) > 2 and " " not in ident}
+
+    reports = [pair for pair in pairs if pair.report and returned(pair)]
+    assert len(reports) > 50
+
+    def found(pair: Pair) -> bool:
+        assert pair.report is not None
+        named = candidates(pair.report, pair.ours.head, pair.ours.captured)
+        return returned(pair) <= {one.ident for one in named}
+
+    assert differing(reports, found) == RETURNS_ANOTHER
+
+
+def test_reports_find_their_recipients(pairs: list[Pair]) -> None:
+    named = 0
+    for pair in pairs:
+        if pair.report is None:
+            continue
+        finals = {one.final_recipient for one in pair.report.recipients if "@" in one.final_recipient}
+        for final in finals:
+            rows = rows_of(pair.report, pair.ours.head, sorted({*finals, "other@elsewhere.example"}))
+            assert final in {row.recipient for row in rows}, pair.file
+            named += 1
+    assert named > 150
 
 
 def test_the_table_of_the_gateway_holds_on_real_mail(pairs: list[Pair]) -> None:
