@@ -213,7 +213,9 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."
     ),
     "smime_certificate": _field(
-        "S/MIME certificate", "string", "PEM file: ours, that partners encrypt for and that goes with our signature."
+        "S/MIME certificate",
+        "string",
+        "PEM file: ours, that partners encrypt for and that goes with our signature.",
     ),
     "smime_key": _field("S/MIME key", "string", "PEM file with its key, when it is a file of its own."),
     "smime_passphrase": _field("S/MIME passphrase", "string", "What opens the key.", format="password"),
@@ -261,7 +263,17 @@ def get_provider_info() -> dict[str, Any]:
     name = "POP3 Gateway"
     rooms = {
         "hooks": ["pop3", "smtp"],
-        "operators": ["retrieve", "classify", "hand_on", "acknowledge", "answer", "ask", "purge", "send", "track"],
+        "operators": [
+            "retrieve",
+            "classify",
+            "hand_on",
+            "acknowledge",
+            "answer",
+            "ask",
+            "purge",
+            "send",
+            "track",
+        ],
         "sensors": ["acknowledgment", "mail"],
         "triggers": ["acknowledgment", "mail", "mailbox"],
     }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.windows import PollingWindows
 
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(timezone.utc))
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(timezone.utc))  # noqa: DTZ001
 
 
 def utc(text: str) -> datetime:

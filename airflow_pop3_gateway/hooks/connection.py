@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from airflow_pop3_gateway.config import (
-    AddressPatterns,
     DEFAULT_PORT,
     Address,
+    AddressPatterns,
     Application,
     Limits,
     LocalSite,

@@ -26,6 +26,7 @@ from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import Acknowledged, Classified
 from airflow_pop3_gateway.sent import Sent
 from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store.sent import events
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 MANY = 100
@@ -95,8 +96,7 @@ def test_every_fate_of_a_mail_comes_back_to_its_recipient(
     nobody, beyond, outside = f"nobody+x@{THEIRS}", f"someone@{BEYOND}", "someone@outside.example"
     with SmtpServer(port=postfix.next_hop):
         result = us.send(relay, "mixed", partner.address, nobody, beyond, outside)
-        us.waits(2)  # one DSN of what failed, one of what succeeded; Postfix may split the latter
-        until(lambda: us.run(relay) and len(_answered(us.stands(result))) == 3, "all are reported")
+        until(lambda: us.run(relay) and len(_answered(us.stands(result))) == 3, "all are reported", pause=0.2)
     found = us.stands(result)
     assert {one.address: (one.dsn, one.verdict, one.by) for one in found.status.recipients} == {
         partner.address: ("delivered", "undefined", ""),
@@ -106,6 +106,25 @@ def test_every_fate_of_a_mail_comes_back_to_its_recipient(
     }
     assert (found.status.state, found.status.unassigned) == ("NACKED_XFB", None)
     assert list(waiting(us.store, utc_now())) == []
+
+
+def test_a_delay_is_followed_by_what_became_of_it(
+    gateway: Callable[[str], Gateway], relay: GatewaySmtpHook, postfix: Postfix
+) -> None:
+    """The next relay cannot be reached, and then can."""
+    us = gateway(OURS)
+    result = us.send(relay, "late", f"late@{BEYOND}")
+
+    def says(action: str) -> bool:
+        us.run(relay)
+        return us.stands(result).status.recipients[0].dsn == action
+
+    until(lambda: says("delayed"), "the delay is reported", pause=0.2)
+    with SmtpServer(port=postfix.next_hop):
+        until(lambda: says("relayed"), "the delivery is reported", pause=0.2)
+    actions = [row.action for event in events(us.store, result.key) for row in event.rows]
+    assert (actions[0], actions[1], actions[-1]) == ("accepted", "delayed", "relayed")
+    assert us.stands(result).status.state == "ENDED_TO_ACK"
 
 
 def _answered(found: Tracked) -> list[str]:
