@@ -89,7 +89,7 @@ def environment(home: Path, practice: str, server: Real, mailboxes: int) -> dict
 
 def workers(scheduler: psutil.Process) -> list[psutil.Process]:
     """The slots of the LocalExecutor; what they start is their tasks."""
-    return [child for child in scheduler.children() if "worker" in child.cmdline()[0]]
+    return [child for child in scheduler.children() if "worker" in " ".join(child.cmdline())]
 
 
 def used(processes: Sequence[psutil.Process]) -> tuple[float, float]:
