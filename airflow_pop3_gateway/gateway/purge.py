@@ -17,11 +17,12 @@ from airflow_pop3_gateway.records import Purged
 from airflow_pop3_gateway.store import Store, answers, layout, outbox
 
 ABANDONED_AFTER = timedelta(days=2)
-"""A batch without a manifest may still be written by its session: none lasts this long."""
+"""A batch without a manifest, and an object without its name, may still be written: no session lasts this long."""
 
 
 def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_now) -> Purged:
-    """Remove raw mails, sent receipts' attempts, and requests for receipts that nobody answered, after some days.
+    """Remove raw mails, sent receipts' attempts, and requests for receipts that nobody answered, after some days;
+    and what writers that died left half done, whoever's they were.
 
     :param days: age in days since the batch was begun; with 0 everything that is done goes.
     :returns: how many batches were removed, and how many old ones stayed because they are not classified.
@@ -40,6 +41,7 @@ def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_
             continue
         store.delete_tree(layout.spool(site.name, batch))
         removed += 1
+    unpublished = store.forget_unpublished((now() - ABANDONED_AFTER).timestamp())
     outbox.forget_hours(store, site.name, now())
     outbox.forget_refused(store, site.name, now() - timedelta(days=days))
     return Purged(
@@ -48,4 +50,5 @@ def purge(site: RemoteSite, store: Store, *, days: float = 30, now: Clock = utc_
         unfinished=unfinished,
         receipts=outbox.forget_attempts(store),
         requests=answers.forget(store, site.name, old),
+        unpublished=unpublished,
     )

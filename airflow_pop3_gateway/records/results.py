@@ -114,6 +114,7 @@ class Purged(Jsonable):
     unfinished: int = 0
     receipts: int = 0
     requests: int = 0
+    unpublished: int = 0
 
 
 @dataclass(frozen=True)

@@ -231,6 +231,22 @@ class Store:
         with mapped(key), contextlib.suppress(FileNotFoundError):
             self._fs.rm(path, recursive=True)
 
+    def forget_unpublished(self, before: float) -> int:
+        """Remove what writers that died left behind in a folder; an object store shows nothing of theirs.
+
+        :param before: POSIX time of the youngest that is believed dead. :returns: how many.
+        """
+        forgotten = 0
+        for folder, _, names in os.walk(self._root) if self._local else ():
+            for name in names:
+                path = f"{folder}/{name}"
+                if name.startswith(TEMPORARY):
+                    with mapped(name), contextlib.suppress(FileNotFoundError):
+                        if os.stat(path).st_mtime < before:
+                            os.unlink(path)
+                            forgotten += 1
+        return forgotten
+
     def _prove(self) -> None:
         """Create one key twice, in one step and in parts, and believe only what was seen."""
         if not self._local and not _creates_itself(self._fs):

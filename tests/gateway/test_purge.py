@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.maildrop import Maildrop, letter
@@ -40,6 +43,24 @@ def test_what_a_dead_session_left_goes_when_no_session_can_be_at_it(maildrop: Op
     assert purge(drop.site, drop.store, days=0, now=drop.now).batches == 0
     drop.now.pass_days(2)
     assert purge(drop.site, drop.store, days=0, now=drop.now).batches == 1
+
+
+def test_what_a_dead_writer_left_half_done_goes_too_and_what_a_living_one_writes_stays(
+    maildrop: Open, tmp_path: Path
+) -> None:
+    drop = maildrop()
+    dead, living = drop.store.create("files/MAIL/a"), drop.store.create("files/MAIL/b")
+    (first,) = [path for path in (tmp_path / "files" / "MAIL").iterdir() if path.name in str(vars(dead))]
+    three_days_ago = (drop.now() - timedelta(days=3)).timestamp()
+    now = drop.now().timestamp()
+    for path in (tmp_path / "files" / "MAIL").iterdir():
+        age = three_days_ago if path == first else now
+        os.utime(path, (age, age))
+    assert purge(drop.site, drop.store, now=drop.now).unpublished == 1
+    assert not first.exists()
+    living.write(b"whole")
+    assert living.commit() == "files/MAIL/b"
+    dead.discard()
 
 
 def test_negative_days_are_refused(maildrop: Open) -> None:
