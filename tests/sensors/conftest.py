@@ -1,37 +1,8 @@
-"""The environment of the operators' tests, for sensors: a mailbox, a base path, and the task runner."""
+"""The environment of the operators' tests, for sensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
+from support.orders import base_path, server
 from support.tasks import run_task
 
-from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
-
-__all__ = ["run_task"]
-
-
-@pytest.fixture(autouse=True)
-def base_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The configured base path, a folder."""
-    url = (tmp_path / "base").as_uri()
-    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__BASE_PATH", url)
-    return url
-
-
-@pytest.fixture
-def server(connection: Callable[..., str]) -> Iterator[FaultyPop3Server]:
-    """A POP3 server with the mailbox of the connection ``orders``."""
-    with FaultyPop3Server(orders=[]) as running:
-        connection(
-            "orders",
-            conn_type="pop3",
-            host=running.host,
-            port=running.port,
-            login="orders",
-            password=running.password,
-            extra={"security": "plain", "reply_timeout": 2},
-        )
-        yield running
+__all__ = ["base_path", "run_task", "server"]
