@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 
 
