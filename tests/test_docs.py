@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway import operators
-from airflow_pop3_gateway.asked import Answered
 from airflow_pop3_gateway.cli import VERBS
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.gateway.peek import Look
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.records import Acknowledged, Classified, HandedOn, Purged, Retrieved
+from airflow_pop3_gateway.records.asked import Answered
+from airflow_pop3_gateway.records.sent import Sent
 from airflow_pop3_gateway.sensors import Pop3MailSensor
-from airflow_pop3_gateway.sent import Sent
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -17,7 +17,7 @@ from airflow_pop3_gateway.acks import dsn
 from airflow_pop3_gateway.acks.fields import ReportPart, returned_heads
 from airflow_pop3_gateway.mail.headers import Head, message_id_of
 from airflow_pop3_gateway.records import Report, ReportedRecipient
-from airflow_pop3_gateway.sent import EventRow
+from airflow_pop3_gateway.records.sent import EventRow
 
 MOST_CANDIDATES = 8
 """Each one costs requests to the store."""

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_pop3_gateway.records import Jsonable
-from airflow_pop3_gateway.sent import EventRow, SentEvent, SentState, SentTransfer, Verdict
+from airflow_pop3_gateway.records.sent import EventRow, SentEvent, SentState, SentTransfer, Verdict
 
 DELIVERED = ("delivered", "relayed", "expanded")
 """Actions of a DSN after which no other one comes (RFC 3464 §2.3.3); of the last two nobody knows what followed."""

@@ -17,12 +17,18 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
-from airflow_pop3_gateway.asked import AFTER_PROCESSING, ANSWER_SCHEMA, Answer, Answered, WaitingRequest
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.receipts import receipts_of_answer
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import Outcome
+from airflow_pop3_gateway.records.asked import (
+    AFTER_PROCESSING,
+    ANSWER_SCHEMA,
+    Answer,
+    Answered,
+    WaitingRequest,
+)
 from airflow_pop3_gateway.store import Store, answers, layout, outbox
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from airflow_pop3_gateway.mail.compose import Chunks, Entity
 from airflow_pop3_gateway.mail.fields import Field, Mailbox, address_list, further, unstructured
 from airflow_pop3_gateway.mail.headers import XFB_FIELDS, Head, write_subject
 from airflow_pop3_gateway.records import StoredFile, digest_key
-from airflow_pop3_gateway.sent import SENT_SCHEMA, SentRecipient, SentTransfer, date_of_xfer_ident
+from airflow_pop3_gateway.records.sent import SENT_SCHEMA, SentRecipient, SentTransfer, date_of_xfer_ident
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.sent import key_of
 

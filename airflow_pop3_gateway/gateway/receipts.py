@@ -15,7 +15,6 @@ import contextlib
 from collections.abc import Callable
 
 from airflow_pop3_gateway.acks import asking, mdn
-from airflow_pop3_gateway.asked import AFTER_PROCESSING, WAITING_SCHEMA, Answer, WaitingRequest
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway.signing import signing_for
 from airflow_pop3_gateway.mail.headers import Head
@@ -28,6 +27,7 @@ from airflow_pop3_gateway.records import (
     TransferRecord,
     digest_key,
 )
+from airflow_pop3_gateway.records.asked import AFTER_PROCESSING, WAITING_SCHEMA, Answer, WaitingRequest
 from airflow_pop3_gateway.store import layout
 
 PRODUCT = "airflow-pop3-gateway"

@@ -25,7 +25,7 @@ from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, RelayR
 from airflow_pop3_gateway.gateway.outgoing import Outgoing, SendRequest, prepare
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.mail.compose import Chunks
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     NO_DSN,
     EventRow,

@@ -15,7 +15,7 @@ from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.partners import Smime
 from airflow_pop3_gateway.records import TransferRecord
-from airflow_pop3_gateway.sent import Proof, SentTransfer
+from airflow_pop3_gateway.records.sent import Proof, SentTransfer
 from airflow_pop3_gateway.smime import Keyring, sign_entity
 from airflow_pop3_gateway.smime.mic import USUAL, algorithm_of, compare
 

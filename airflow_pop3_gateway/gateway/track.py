@@ -33,7 +33,7 @@ from airflow_pop3_gateway.gateway.signing import proof_of
 from airflow_pop3_gateway.mail.extract import Understanding
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Acknowledges, Jsonable, TransferRecord
-from airflow_pop3_gateway.sent import EVENT_SCHEMA, SentEvent, SentTransfer
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, SentEvent, SentTransfer
 from airflow_pop3_gateway.store import Store, layout, sent
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ def answer_transfer(
     :param outcome: ``processed``, ``warning``, ``displayed``, ``dispatched``, ``failed``, ``deleted`` or ``none``.
     :param text: for the sender to read.
     :param base_path: where the record lies; default: as the transfer says, else ``[pop3_gateway] base_path``.
-    :returns: :class:`~airflow_pop3_gateway.asked.Answered` as JSON.
+    :returns: :class:`~airflow_pop3_gateway.records.asked.Answered` as JSON.
     :raises AirflowFailException: for an outcome that is none, or a transfer that is none.
     """
     with told_to_airflow():

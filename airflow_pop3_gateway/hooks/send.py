@@ -68,7 +68,7 @@ def send_transfer(
 
     The arguments are those of :class:`~airflow_pop3_gateway.operators.SendTransferOperator`.
 
-    :returns: :class:`~airflow_pop3_gateway.sent.Sent` as a dictionary, with ``base_path``.
+    :returns: :class:`~airflow_pop3_gateway.records.sent.Sent` as a dictionary, with ``base_path``.
     :raises AirflowFailException: for what another attempt cannot mend; its cause is the error itself.
     :raises RelayUnavailable: at least one recipient has not got it yet; the next attempt sends to those.
     """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import XComArg
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.asked import Answered
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import OUTCOMES
@@ -17,6 +16,7 @@ from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.store import base_path_in_force
 from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Outcome
+from airflow_pop3_gateway.records.asked import Answered
 from airflow_pop3_gateway.store import Store
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class AnswerOperator(SiteOperator):
 
     For connections with ``acknowledge_after=processed``. The first answer to a mail stays; another one is reported
     (``contradicted``) and not sent. Mails that asked for no receipt are passed over, and those a person must decide
-    (``held``). Returns :class:`~airflow_pop3_gateway.asked.Answered` with ``pop3_conn_id`` and ``base_path``.
+    (``held``). Returns :class:`~airflow_pop3_gateway.records.asked.Answered` with ``pop3_conn_id`` and ``base_path``.
 
     :param classified: output of a :class:`ClassifyOperator` (templated, mappable): the mails of its batches.
     :param transfer: one mail, as :func:`~airflow_pop3_gateway.hooks.store.transfers_of` gives it (templated, mappable).

@@ -17,7 +17,6 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, XComArg
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.asked import Answered, WaitingRequest
 from airflow_pop3_gateway.config import at_least
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import waiting, waits
@@ -27,6 +26,7 @@ from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Outcome
+from airflow_pop3_gateway.records.asked import Answered, WaitingRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -100,7 +100,7 @@ class AskForReceiptOperator(HITLOperator):
     The choices are *Acknowledge*, *Refuse* (a negative acknowledgement) and *No receipt*, with a text for the sender.
     The receipt says that a person decided (manual-action/MDN-sent-manually) and waits in the outbox for an
     :class:`AcknowledgeOperator`. When nobody decides in time nothing is sent; the request keeps waiting and can be
-    answered on the command line. Returns :class:`~airflow_pop3_gateway.asked.Answered`.
+    answered on the command line. Returns :class:`~airflow_pop3_gateway.records.asked.Answered`.
 
     :param request: one of what :class:`ReceiptRequestsOperator` returns (templated, mappable).
     :param response_timeout: how long to wait for the person; default seven days.

@@ -43,8 +43,8 @@ class SendTransferOperator(BaseOperator):
     """Sends a file, a message, both, or a ready-made mail; asks for acknowledgments; writes down what it did.
 
     Run it again after any failure: recipients that have the mail do not get it again. A relay that says "later" fails
-    the task so that Airflow tries again. Returns :class:`~airflow_pop3_gateway.sent.Sent`, with ``base_path``. All
-    arguments are templated, but ``acknowledgment_option`` and ``ack_within``.
+    the task so that Airflow tries again. Returns :class:`~airflow_pop3_gateway.records.sent.Sent`, with ``base_path``.
+    All arguments are templated, but ``acknowledgment_option`` and ``ack_within``.
 
     :param file: URL of the file to attach, on any storage Airflow knows.
     :param message: the user message: text for people, with the file or alone.

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from airflow_pop3_gateway.mail.encodings import Identity, decoder_for
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.sent import Proof
+from airflow_pop3_gateway.records.sent import Proof
 
 ALGORITHMS = ("sha-1", "sha-256", "sha-384", "sha-512")
 """As RFC 8551 §3.5.3.2 writes them. MD5 is no proof of anything."""

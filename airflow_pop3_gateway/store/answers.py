@@ -14,9 +14,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from airflow_pop3_gateway.asked import Answer, WaitingRequest
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import Jsonable
+from airflow_pop3_gateway.records.asked import Answer, WaitingRequest
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import Jsonable, digest_key
-from airflow_pop3_gateway.sent import SentEvent, SentTransfer
+from airflow_pop3_gateway.records.sent import SentEvent, SentTransfer
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 

@@ -12,12 +12,12 @@ import json
 from typing import cast
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.asked import WaitingRequest
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import waiting, waits
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records import Outcome
+from airflow_pop3_gateway.records.asked import WaitingRequest
 from airflow_pop3_gateway.store import answers, outbox
 from airflow_pop3_gateway.verbs.site import site_of, told
 from airflow_pop3_gateway.verbs.terminal import printable

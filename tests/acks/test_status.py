@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_pop3_gateway.acks.status import RecipientStatus, SentStatus, status_of
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     SENT_SCHEMA,
     EventRow,

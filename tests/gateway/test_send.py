@@ -30,7 +30,7 @@ from airflow_pop3_gateway.mail import compose
 from airflow_pop3_gateway.mail.compose import Entity
 from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.mail.fields import mailboxes
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     NO_DSN,
     EventRow,

@@ -19,7 +19,7 @@ from airflow_pop3_gateway.gateway.applications import Nowhere
 from airflow_pop3_gateway.gateway.signing import proof_of
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.records import Receipt, Report, TransferRecord
-from airflow_pop3_gateway.sent import SentRecipient, SentTransfer
+from airflow_pop3_gateway.records.sent import SentRecipient, SentTransfer
 from airflow_pop3_gateway.smime import Opened, open_mail, protect
 from airflow_pop3_gateway.smime.mic import compare, mic_of
 from airflow_pop3_gateway.store import layout, outbox

@@ -16,7 +16,7 @@ from airflow_pop3_gateway.errors import StoreCorrupt, StoreUnavailable
 from airflow_pop3_gateway.gateway import classify, track
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Acknowledges, TransferRecord
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     SENT_SCHEMA,
     EventRow,

@@ -12,7 +12,6 @@ STOREYS = (
     {"errors", "get_provider_info", "uris"},
     {"partners", "windows"},
     {"records", "config"},
-    {"asked", "sent"},
     {"pop3", "mail", "testing"},
     {"acks", "smime", "store"},
     {"gateway"},

@@ -16,8 +16,7 @@ from airflow_pop3_gateway.gateway import track
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.hooks.track import overdue_transfers, track_transfer
 from airflow_pop3_gateway.operators import OverdueOperator
-from airflow_pop3_gateway.sensors import AcknowledgmentSensor
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     SENT_SCHEMA,
     EventRow,
@@ -25,6 +24,7 @@ from airflow_pop3_gateway.sent import (
     SentRecipient,
     SentTransfer,
 )
+from airflow_pop3_gateway.sensors import AcknowledgmentSensor
 from airflow_pop3_gateway.store import Store, sent
 from airflow_pop3_gateway.triggers import AcknowledgmentTrigger, acknowledgment
 

@@ -24,7 +24,7 @@ from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.mail.fields import Mailbox
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import Acknowledged, Classified
-from airflow_pop3_gateway.sent import Sent
+from airflow_pop3_gateway.records.sent import Sent
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.store.sent import events
 from airflow_pop3_gateway.testing.smtp_server import SmtpServer

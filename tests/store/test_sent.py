@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     SENT_SCHEMA,
     EventRow,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway.cli import main
-from airflow_pop3_gateway.sent import (
+from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,
     SENT_SCHEMA,
     EventRow,

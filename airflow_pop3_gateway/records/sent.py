@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from airflow_pop3_gateway.records import Jsonable, Report, StoredFile
+from airflow_pop3_gateway.records.jsonable import Jsonable
+from airflow_pop3_gateway.records.transfer import Report, StoredFile
 
 SENT_SCHEMA = "airflow-pop3-gateway/sent-transfer/1"
 EVENT_SCHEMA = "airflow-pop3-gateway/sent-event/1"

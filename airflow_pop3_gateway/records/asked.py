@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_pop3_gateway.records import Jsonable, Outcome
+from airflow_pop3_gateway.records.jsonable import Jsonable
+from airflow_pop3_gateway.records.transfer import Outcome
 
 WAITING_SCHEMA = "airflow-pop3-gateway/waiting-request/1"
 ANSWER_SCHEMA = "airflow-pop3-gateway/answer/1"
