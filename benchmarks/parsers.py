@@ -32,7 +32,6 @@ from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.store import Store
-from airflow_pop3_gateway.store.objects import LOCAL_CHUNK
 from benchmarks.worker import memory
 
 CHUNK = 1 << 20
@@ -43,7 +42,7 @@ Job = dict[str, Any]
 def chunks(path: str) -> Iterator[bytes]:
     """A file as the store streams it."""
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(LOCAL_CHUNK):
+        while piece := file.read(CHUNK):
             yield piece
 
 

@@ -37,9 +37,6 @@ from airflow_pop3_gateway.store.writers import TEMPORARY, LocalWriter, ObjectWri
 
 READ_CHUNK = 1 << 20
 """Octets of one read while streaming: large enough to hide a request, small against the memory of a worker."""
-LOCAL_CHUNK = 96 << 10
-"""The same for a file, where no request is to be hidden: below the 128 KiB from which on C libraries map memory anew
-for each piece, which costs more than to read it."""
 _NEEDED = "must create exclusively to carry a journal: use a local folder, or S3 with conditional writes."
 _ABSTRACT = (AbstractFileSystem, AsyncFileSystem)
 
@@ -168,7 +165,7 @@ class Store:
         if self._local:
             with open(path, "rb", buffering=0) as source:
                 source.seek(offset)
-                while offset < end and (data := source.read(min(chunk, LOCAL_CHUNK, end - offset))):
+                while offset < end and (data := source.read(min(chunk, end - offset))):
                     offset += len(data)
                     yield data
         else:
