@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,10 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from support.programs import program
 
 from airflow_pop3_gateway.mail.extract import Policy
-
-OPENSSL = shutil.which("openssl")
 
 ENTITY = (
     b'Content-Type: multipart/mixed; boundary="in"\r\n\r\n'
@@ -55,8 +53,9 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def openssl(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    assert OPENSSL is not None
-    return subprocess.run([OPENSSL, *words], cwd=folder, capture_output=True, check=False)
+    return subprocess.run(
+        [program("openssl", "openssl"), *words], cwd=folder, capture_output=True, check=False
+    )
 
 
 def signed(signer: Path, entity: bytes) -> bytes:
@@ -70,7 +69,6 @@ def signed(signer: Path, entity: bytes) -> bytes:
     return b"From: a@example.org\r\nMessage-ID: <1@example.org>\r\n" + done.stdout
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="needs the openssl program")
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_a_detached_signature_verifies_from_the_files_that_were_kept(
     desk, signer: Path, tmp_path: Path, size: int
