@@ -11,6 +11,9 @@ from airflow.sdk import BaseOperator
 
 from airflow_pop3_gateway.errors import ConfigurationError
 
+A_BASE_PATH = "a URL, as file:///… or s3://connection_id@bucket/prefix"
+A_MAILBOX = "the id of a connection of type pop3"
+
 
 def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:
     """Refuse an argument of a wrong type while the DAG is parsed; what another task will bring is not known then.

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_pop3_gateway.assets import each
 from airflow_pop3_gateway.config import at_least
 from airflow_pop3_gateway.gateway.handover import hand_on
-from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
 
@@ -57,9 +57,7 @@ class HandOnOperator(BaseOperator):
         self.again_after = again_after
         self.most = most
         refuse_unless(self, "consumer", consumer, str, "a name")
-        refuse_unless(
-            self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
-        )
+        refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
         bounds: Mapping[str, tuple[float, float]] = {
             "days": (days, 0),
             "again_after": (again_after, 0),

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, ObjectStoragePath, XComArg
 from airflow_pop3_gateway.config import one_of
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.outgoing import SendOption
-from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.send import send_transfer
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "content_type": (str, "a media type"),
     "headers": (Mapping, "a dictionary of header fields"),
     "ack_within": (timedelta, "a timedelta"),
-    "pop3_conn_id": (str, "the id of a connection of type pop3"),
+    "pop3_conn_id": (str, A_MAILBOX),
     "smtp_conn_id": (str, "the id of a connection of type smtp"),
     "transfer_id": (str, "a text that names the transfer"),
-    "base_path": (str, "a URL, as file:///… or s3://connection_id@bucket/prefix"),
+    "base_path": (str, A_BASE_PATH),
 }
 _NOT_READY_MADE = ("file", "message", "subject", "xfb", "headers", "file_name", "content_type")
 

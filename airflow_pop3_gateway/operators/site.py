@@ -15,7 +15,7 @@ from airflow.sdk import BaseOperator, XComArg
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.lineage import operator_lineage
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
@@ -54,10 +54,8 @@ class SiteOperator(BaseOperator):
         self.base_path = base_path
         self._state: Any = None
         self._reference: Mapping[str, Any] | None = None
-        refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, "the id of a connection of type pop3")
-        refuse_unless(
-            self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
-        )
+        refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, A_MAILBOX)
+        refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run :meth:`work`; an error that another attempt cannot mend fails the task at once."""

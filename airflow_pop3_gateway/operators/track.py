@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, XComArg
 
 from airflow_pop3_gateway.errors import AcknowledgmentOverdue
-from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.track import overdue_transfers
 
@@ -34,9 +34,7 @@ class OverdueOperator(BaseOperator):
     def __init__(self, *, base_path: str | XComArg | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.base_path = base_path
-        refuse_unless(
-            self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
-        )
+        refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
 
     def execute(self, context: Context) -> None:
         """Look. :raises AirflowFailException: its cause is ``AcknowledgmentOverdue``."""

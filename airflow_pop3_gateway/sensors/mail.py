@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_pop3_gateway.errors import GatewayError
 from airflow_pop3_gateway.gateway.peek import Awaited, Look, Lookout, patient
-from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
@@ -63,10 +63,8 @@ class Pop3MailSensor(BaseSensorOperator):
         self.sender = sender
         self.subject = subject
         self.deferrable = deferrable
-        refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, "the id of a connection of type pop3")
-        refuse_unless(
-            self, "base_path", base_path, str, "a URL, as file:///… or s3://connection_id@bucket/prefix"
-        )
+        refuse_unless(self, "pop3_conn_id", pop3_conn_id, str, A_MAILBOX)
+        refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
         refuse_unless(self, "sender", sender, str, "an address, with * and ? as wildcards")
         refuse_unless(self, "subject", subject, str, "a text, with * and ? as wildcards")
         Awaited(min_messages, min_bytes)
