@@ -8,6 +8,7 @@ Invariant: no windows means always; a window that ends before it begins goes on 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ from airflow_pop3_gateway.errors import ConfigurationError
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(r"(?:([a-z,\s-]+)\s+)?(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)")
 _DAY_MINUTES = 24 * 60
+_LONGEST_DAYS = 15
+"""Between two openings: a week, and another one where the clock goes forward over a window."""
+_Spans = list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,14 @@ class PollingWindows:
     text: str = ""
 
     def __post_init__(self) -> None:
-        self._read()
+        _read(self.text)
 
     def __str__(self) -> str:
         return self.text or "always"
 
     def __contains__(self, now: datetime) -> bool:
         """Whether a poll may begin now."""
-        zone, spans = self._read()
+        zone, spans = _read(self.text)
         local = now.astimezone(zone)
         minute, today = local.hour * 60 + local.minute, local.weekday()
         return not spans or any(
@@ -48,41 +52,39 @@ class PollingWindows:
 
     def next_opening(self, now: datetime) -> datetime:
         """The first full minute from now on at which a poll may begin; ``now`` inside a window."""
-        if now in self:
-            return now
-        minute = now.replace(second=0, microsecond=0)
-        return next(
-            then for step in range(1, 8 * _DAY_MINUTES) if (then := minute + timedelta(minutes=step)) in self
-        )
+        return now if now in self else _opening_after(self, now.replace(second=0, microsecond=0))
 
-    def _read(self) -> tuple[ZoneInfo, list[tuple[int, int, int]]]:
-        """The zone; of each window and day the weekday it begins on, first minute, end in minutes of that day."""
-        windows, _, name = self.text.partition("@")
-        try:
-            zone = ZoneInfo(name.strip() or "UTC")
-        except (KeyError, ValueError, OSError):
-            raise ConfigurationError(
-                f"time zone {name.strip()!r} is not known; use a name as Europe/Paris.",
-                field="polling_windows",
-            ) from None
-        spans = []
-        for window in filter(None, map(str.strip, windows.lower().split(";"))):
-            match = _WINDOW.fullmatch(window)
-            if not match:
-                raise _unreadable(window)
-            hour, minute, end_hour, end_minute = map(int, match.groups()[1:])
-            begin, end = hour * 60 + minute, end_hour * 60 + end_minute
-            if (
-                minute > 59
-                or end_minute > 59
-                or max(begin, end) > _DAY_MINUTES
-                or begin in (end, _DAY_MINUTES)
-            ):
-                raise _unreadable(window)
-            if end < begin:
-                end += _DAY_MINUTES
-            spans += [(day, begin, end) for day in _days(match[1] or "mon-sun", window)]
-        return zone, spans
+
+@functools.lru_cache(maxsize=256)  # a watcher asks at every look, for many sites with the same windows
+def _opening_after(windows: PollingWindows, minute: datetime) -> datetime:
+    steps = range(1, _LONGEST_DAYS * _DAY_MINUTES)
+    return next(then for step in steps if (then := minute + timedelta(minutes=step)) in windows)
+
+
+@functools.lru_cache(maxsize=256)
+def _read(text: str) -> tuple[ZoneInfo, _Spans]:
+    """The zone; of each window and day the weekday it begins on, first minute, end in minutes of that day."""
+    windows, _, name = text.partition("@")
+    try:
+        zone = ZoneInfo(name.strip() or "UTC")
+    except (KeyError, ValueError, OSError):
+        raise ConfigurationError(
+            f"time zone {name.strip()!r} is not known; use a name as Europe/Paris.",
+            field="polling_windows",
+        ) from None
+    spans: _Spans = []
+    for window in filter(None, map(str.strip, windows.lower().split(";"))):
+        match = _WINDOW.fullmatch(window)
+        if not match:
+            raise _unreadable(window)
+        hour, minute, end_hour, end_minute = map(int, match.groups()[1:])
+        begin, end = hour * 60 + minute, end_hour * 60 + end_minute
+        if minute > 59 or end_minute > 59 or max(begin, end) > _DAY_MINUTES or begin in (end, _DAY_MINUTES):
+            raise _unreadable(window)
+        if end < begin:
+            end += _DAY_MINUTES
+        spans += [(day, begin, end) for day in _days(match[1] or "mon-sun", window)]
+    return zone, spans
 
 
 def _days(text: str, window: str) -> list[int]:

@@ -64,6 +64,11 @@ def test_the_next_opening_is_the_first_minute_that_is_inside(now: datetime) -> N
     assert opening == now or (opening - timedelta(minutes=1)).replace(second=0, microsecond=0) not in windows
 
 
+def test_a_window_that_summer_time_skips_opens_a_week_later() -> None:
+    windows = PollingWindows("sun 02:00-03:00 @ Europe/Berlin")
+    assert windows.next_opening(utc("2026-03-22T02:00")) == utc("2026-04-05T00:00")
+
+
 @pytest.mark.parametrize(
     "text",
     ["always", "mon", "mon 06:00", "mon 25:00-26:00", "mon 06:60-07:00", "day 06:00-07:00", "06:00-06:00",
