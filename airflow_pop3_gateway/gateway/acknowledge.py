@@ -4,7 +4,7 @@ The order of the steps is the guarantee, for one receipt::
 
     1  read it from the outbox      the finished message, the same octets at every attempt
     2  look whether its time has come, and whether enough went to its address within the hour
-    3  claim the attempt            of two workers exactly one goes on
+    3  claim the attempt            of two workers exactly one goes on, if nobody ended one since step 1
     4  SMTP                         null reverse-path: nothing can answer it, nothing can loop
     5  write SENT, REFUSED, or why it waits and until when
 
@@ -79,6 +79,8 @@ class _Sweep:
             return "LIMITED"
         if not self._reachable or (attempt := outbox.claim(self._store, receipt, now)) is None:
             return "PENDING"
+        if (now_there := outbox.read(self._store, key)) != receipt:
+            return "PENDING" if now_there.state == "PENDING" else "settled before"
         return self._attempt(dataclasses.replace(receipt, attempts=attempt)).state
 
     def _is_enough(self, receipt: Receipt, now: datetime) -> bool:

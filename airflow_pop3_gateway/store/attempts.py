@@ -1,7 +1,7 @@
 """Attempts to send: of two workers exactly one makes each.
 
 Strategy: an attempt is claimed by creating its object under the next free number. A claim whose worker died is passed
-over at once where that can be seen (same host, no such process), and after its lease otherwise.
+over at once where that can be seen (same host, same process namespace, no such process), and after its lease otherwise.
 
 Invariant: an attempt has one owner, for good; nobody claims the next one while the owner of the last may be at it.
 """
@@ -18,8 +18,9 @@ from airflow_pop3_gateway.errors import AlreadyStored
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 
-LEASE = timedelta(minutes=5)
-"""How long a claim is believed when its worker cannot be seen: longer than the SMTP transaction of a small mail."""
+LEASE = timedelta(minutes=20)
+"""How long a claim is believed when its worker cannot be seen: longer than the SMTP transaction of a small mail, whose
+last reply alone may take ten minutes (RFC 5321 §4.5.3.2.6)."""
 _MOST = 1000
 
 
@@ -32,9 +33,7 @@ def claim(
     :param done: attempts whose end is written down.
     :returns: its number, ``None`` while another worker is at it.
     """
-    mark = json.dumps(
-        {"at": layout.timestamp(now), "host": socket.gethostname(), "pid": os.getpid()}
-    ).encode()
+    mark = json.dumps({"at": layout.timestamp(now), "host": _host(), "pid": os.getpid()}).encode()
     for attempt in range(done + 1, done + _MOST):
         try:
             store.put(key_of(attempt), mark)
@@ -46,11 +45,19 @@ def claim(
     return None
 
 
+def _host() -> str:
+    """Where a process can be seen: containers may share the name of a host, but not its processes."""
+    try:
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
 def _is_held(mark: bytes, now: datetime, lease: timedelta) -> bool:
     claimed = json.loads(mark)
     if now - layout.moment(claimed["at"]) > lease:
         return False
-    if claimed["host"] != socket.gethostname():
+    if claimed["host"] != _host():
         return True
     try:
         os.kill(claimed["pid"], 0)

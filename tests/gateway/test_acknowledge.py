@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,19 @@ def test_a_relay_that_says_no_is_not_asked_again(maildrop: Open) -> None:
     result = acknowledge(drop.site, drop.store, Relay(RelayRefused("550 no"), None), now=drop.now)
     assert (result.sent, result.refused) == (1, 1)
     assert acknowledge(drop.site, drop.store, Relay(), now=drop.now).sent == 0
+
+
+def test_what_another_worker_sent_since_it_was_read_is_not_sent_again(maildrop: Open) -> None:
+    drop, relay, both = waiting(maildrop, 2), Relay(), []
+
+    def another_sweep_in_between() -> datetime:
+        if not both:
+            both.append(acknowledge(drop.site, drop.store, relay, now=drop.now))
+        return drop.now()
+
+    both.append(acknowledge(drop.site, drop.store, relay, now=another_sweep_in_between))
+    assert len(relay.box) == 2
+    assert [(one.sent, one.postponed) for one in both] == [(2, 0), (0, 0)]
 
 
 def test_another_sites_receipts_are_not_touched(maildrop: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_pop3_gateway.hooks.submission import LAST_REPLY
 from airflow_pop3_gateway.store import Store, attempts, layout
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=timezone.utc)
@@ -36,16 +38,34 @@ def test_another_hosts_claim_is_believed_for_the_lease(store: Store) -> None:
     assert attempts.claim(store, key_of, 0, NOW + attempts.LEASE + timedelta(seconds=1)) == 2
 
 
-def test_a_dead_process_of_this_host_is_taken_over_at_once(store: Store) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os, socket; print(socket.gethostname(), os.getpid())"],
-        check=True,
-        capture_output=True,
-        text=True,
+def test_a_claim_holds_while_a_relay_may_still_answer(store: Store) -> None:
+    """The answer to a mail may take ten minutes, and those before it some: who is passed over sends it twice."""
+    claim_of(store, "elsewhere", 1)
+    assert (
+        attempts.claim(store, key_of, 0, NOW + timedelta(seconds=LAST_REPLY) + timedelta(minutes=8)) is None
     )
-    host, pid = dead.stdout.split()
-    claim_of(store, host, int(pid))
+
+
+def claimed_by_a_process_that_ended(store: Store) -> None:
+    claim = (
+        "import sys; from datetime import datetime; from airflow_pop3_gateway.store import Store, attempts; "
+        "attempts.claim(Store.at(sys.argv[1]), lambda number: sys.argv[2], 0, datetime.fromisoformat(sys.argv[3]))"
+    )
+    subprocess.run([sys.executable, "-c", claim, store.url, key_of(1), NOW.isoformat()], check=True)
+
+
+def test_a_dead_process_of_this_host_is_taken_over_at_once(store: Store) -> None:
+    claimed_by_a_process_that_ended(store)
     assert attempts.claim(store, key_of, 0, NOW) == 2
+
+
+def test_a_process_of_another_container_with_our_host_name_is_not_believed_dead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers in their host's network have its name and see only processes of their own."""
+    claimed_by_a_process_that_ended(store)
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
+    assert attempts.claim(store, key_of, 0, NOW) is None
 
 
 def test_the_next_attempt_follows_those_that_are_written_down(store: Store) -> None:
