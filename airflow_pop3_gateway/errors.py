@@ -4,6 +4,7 @@
 
     GatewayError
         ConfigurationError            (ValueError)       correct the connection or the argument
+            ConnectionMissing                            Airflow cannot give it, perhaps only now: later
         Pop3Error
             CommandRefused                               -ERR; the connection is still good
                 AuthenticationFailed                     [AUTH]: no, do not try again (lock-out)
@@ -78,6 +79,13 @@ class GatewayError(Exception):
 
 class ConfigurationError(GatewayError, ValueError):
     """A connection, a site or an argument does not make sense; the message names the field and the remedy."""
+
+
+class ConnectionMissing(ConfigurationError):
+    """There is no connection of this id. Airflow says the same while its API or a secrets backend cannot be reached."""
+
+    retriable = True
+    disposition: ClassVar[Disposition] = "retry"
 
 
 class Pop3Error(GatewayError):

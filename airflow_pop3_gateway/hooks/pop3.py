@@ -9,7 +9,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
+from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
 from airflow_pop3_gateway.hooks.connection import site_from
 from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.pop3 import Pop3Client
@@ -35,12 +35,16 @@ class Pop3Hook(BaseHook):
 
     @cached_property
     def site(self) -> RemoteSite:
-        """The account as one value. :raises ConfigurationError: naming the field and the remedy."""
+        """The account as one value.
+
+        :raises ConfigurationError: naming the field and the remedy. :raises ConnectionMissing: Airflow cannot give it.
+        """
         try:
             connection = self.get_connection(self.pop3_conn_id)
         except AirflowNotFoundException:
-            raise ConfigurationError(
-                f"There is no connection {self.pop3_conn_id!r}; create it with type pop3.",
+            raise ConnectionMissing(
+                f"There is no connection {self.pop3_conn_id!r}, or Airflow cannot read it now; create it with type "
+                "pop3.",
                 field="pop3_conn_id",
             ) from None
         return site_from(connection)

@@ -23,6 +23,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from airflow_pop3_gateway.errors import (
     AcknowledgmentError,
     ConfigurationError,
+    ConnectionMissing,
     GatewayError,
     RelayRefused,
     RelayUnavailable,
@@ -107,9 +108,7 @@ class GatewaySmtpHook(SmtpHook):
         try:
             return self.get_connection(self.smtp_conn_id).extra_dejson
         except AirflowNotFoundException as error:
-            raise ConfigurationError(
-                f"There is no connection {self.smtp_conn_id!r}.", field="smtp_conn_id"
-            ) from error
+            raise self._missing() from error
 
     def _connected(self) -> smtplib.SMTP:
         """The client of the provider's hook, connected and logged in."""
@@ -126,9 +125,17 @@ class GatewaySmtpHook(SmtpHook):
             )
         return client
 
+    def _missing(self) -> ConnectionMissing:
+        return ConnectionMissing(
+            f"There is no connection {self.smtp_conn_id!r}, or Airflow cannot read it now; create it with type smtp.",
+            field="smtp_conn_id",
+        )
+
     def _trouble(self, error: Exception) -> GatewayError:
         """Why there is no connection: what a person must correct, or what may pass by itself."""
         cause = error.__context__ if isinstance(error, AirflowException) else error
+        if isinstance(cause, AirflowNotFoundException):
+            return self._missing()
         advice = f"Correct connection {self.smtp_conn_id!r}"
         if isinstance(cause, smtplib.SMTPAuthenticationError) and cause.smtp_code >= 500:
             reply = _text(cause.smtp_code, cause.smtp_error)

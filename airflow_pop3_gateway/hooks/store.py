@@ -17,11 +17,15 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.io import attach
 
-from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, StoreUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionMissing, GatewayError, StoreUnavailable
 from airflow_pop3_gateway.records import Classified
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.store.transfers import read_lines
+
+_connections: dict[str, str] = {}
+"""Connections as they were when Airflow made their file systems, which it keeps as long as the process lives."""
 
 
 def base_path_in_force(base_path: str | None = None) -> str:
@@ -65,13 +69,17 @@ def _check(url: str) -> None:
         raise _unusable(url, "it names no bucket")
     if conn_id:
         try:
-            BaseHook.get_connection(conn_id)
+            connection = BaseHook.get_connection(conn_id).get_uri()
         except AirflowNotFoundException:
-            raise _unusable(url, f"there is no connection {conn_id!r}") from None
+            why = f"there is no connection {conn_id!r}, or Airflow cannot read it now"
+            raise _unusable(url, why, ConnectionMissing) from None
+        if _connections.setdefault(conn_id, connection) != connection:
+            _connections[conn_id] = connection
+            vars(attach(parts.scheme, conn_id)).pop("fs", None)
 
 
-def _unusable(url: str, why: str) -> ConfigurationError:
-    return ConfigurationError(
+def _unusable(url: str, why: str, kind: type[ConfigurationError] = ConfigurationError) -> ConfigurationError:
+    return kind(
         f"base path {url!r} cannot be opened: {why}. Use a folder as file:///… or S3 as s3://connection_id@bucket/prefix.",
         field="base_path",
     )

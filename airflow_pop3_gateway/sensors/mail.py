@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
 from airflow_pop3_gateway.gateway.peek import Awaited, Look, Lookout, patient
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
@@ -104,6 +104,7 @@ class Pop3MailSensor(BaseSensorOperator):
         """Look once.
 
         :raises AirflowFailException: for an error that waiting cannot mend.
+        :raises ConnectionMissing: Airflow cannot give the connection; its retries decide.
         """
         if time.monotonic() < self._not_before:
             return False
@@ -113,8 +114,8 @@ class Pop3MailSensor(BaseSensorOperator):
                     self._lookout = Lookout(open_store(self._place), self._awaited)
                 sight = self._lookout.look(patient(Pop3Hook(str(self.pop3_conn_id)).site))
             except GatewayError as error:
-                if not error.retriable:
-                    raise
+                if not error.retriable or isinstance(error, ConnectionMissing):
+                    raise  # a name that is misspelt must not be waited for
                 self._not_before = time.monotonic() + getattr(error, "delay", 0)
                 self.log.warning("%s: %s: %s", self.pop3_conn_id, type(error).__name__, error)
                 return False

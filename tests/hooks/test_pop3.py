@@ -47,6 +47,13 @@ def test_the_test_button_logs_in_and_tells_what_it_saw(server: FaultyPop3Server)
     assert len(server.mailboxes["orders"].mails) == 2
 
 
+def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
+    """It says so too while its API or a secrets backend is away: retries decide, and they cost no login."""
+    with pytest.raises(ConfigurationError, match="cannot read it now; create it with type pop3") as caught:
+        _ = Pop3Hook("nobody").site
+    assert caught.value.retriable
+
+
 def test_the_test_button_says_what_is_wrong_and_does_not_try_twice(
     server: FaultyPop3Server, connection: Define
 ) -> None:

@@ -139,6 +139,16 @@ def test_an_international_address_goes_to_a_relay_that_takes_it(relay: Define, s
     assert server.box[0].recipients == ("jos\u00e9@example.com",)
 
 
+def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
+    for ask in (lambda: hook.default_sender, lambda: hook.send_raw("", ["b@x.example"], b"")):
+        with (
+            GatewaySmtpHook("nobody") as hook,
+            pytest.raises(ConfigurationError, match="with type smtp") as caught,
+        ):
+            ask()
+        assert caught.value.retriable
+
+
 def test_nobody_there_is_later(connection: Define) -> None:
     connection("relay", conn_type="smtp", host="127.0.0.1", port=1, extra=PLAIN)
     with pytest.raises(RelayUnavailable, match=r"127\.0\.0\.1:1"):

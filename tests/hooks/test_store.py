@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.errors import ConfigurationError, StoreUnavailable
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store, transfers_of
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.testing.object_store import S3Server
@@ -54,6 +54,25 @@ def test_a_place_that_nobody_can_mean_is_refused_with_the_remedy(
         open_store(url)
     assert why in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
+    with pytest.raises(ConfigurationError, match="cannot read it now") as caught:
+        open_store("s3://nobody@bucket/prefix")
+    assert caught.value.retriable
+
+
+def test_a_connection_that_was_corrected_counts_for_a_process_that_goes_on(
+    s3_server: S3Server, connection: Callable[..., str]
+) -> None:
+    fields = json.loads(s3_server.airflow_connection())
+    nowhere = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    connection("corrected_s3", **{**fields, "extra": {**fields["extra"], **nowhere}})
+    url = f"s3://corrected_s3@{s3_server.bucket}/corrected"
+    with pytest.raises(StoreUnavailable):
+        open_store(url)
+    connection("corrected_s3", **fields)
+    open_store(url).put("records/a.json", b"{}")
 
 
 def test_s3_is_reached_through_the_connection_in_the_url(

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import (
 )
 from support.tasks import Outcome
 
-from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionMissing
 from airflow_pop3_gateway.sensors import Pop3MailSensor
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 from airflow_pop3_gateway.triggers import Pop3MailTrigger
@@ -52,6 +52,15 @@ def test_mail_that_is_there_ends_it_at_once_with_counts(
         "base_path": base_path,
     }
     assert len(server.mailboxes["orders"].mails) == 1
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_connection_that_airflow_does_not_give_is_left_to_the_retries_of_the_task(
+    base_path: str, run_task: Run, deferrable: bool
+) -> None:
+    outcome = run_task(sensor(pop3_conn_id="nobody", deferrable=deferrable))
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, ConnectionMissing)
 
 
 def test_without_enough_mail_no_worker_waits(server: FaultyPop3Server, base_path: str, run_task: Run) -> None:

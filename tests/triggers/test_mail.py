@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from airflow.sdk.serde import deserialize, serialize
 from airflow_pop3_gateway.gateway.peek import Awaited
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 from airflow_pop3_gateway.triggers import Pop3MailTrigger
+from airflow_pop3_gateway.triggers.watch import Rhythm
 
 LETTER = b"From: partner@example.com\r\nSubject: %s\r\n\r\nhello\r\n"
 
@@ -63,6 +65,24 @@ def test_what_may_pass_only_postpones(server: FaultyPop3Server, base_path: str) 
         return (await waiting).payload
 
     assert "look" in asyncio.run(run())
+
+
+def test_a_connection_that_airflow_does_not_give_for_a_while_only_postpones(
+    server: FaultyPop3Server, base_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.mailboxes["orders"].deliver(LETTER % b"one")
+    connection = os.environ["AIRFLOW_CONN_ORDERS"]
+    monkeypatch.delenv("AIRFLOW_CONN_ORDERS")
+    troubles = []
+
+    def comes_back(rhythm: Rhythm, error: Exception) -> float:
+        troubles.append(error)
+        monkeypatch.setenv("AIRFLOW_CONN_ORDERS", connection)
+        return 0
+
+    monkeypatch.setattr(Rhythm, "after_trouble", comes_back)
+    (event,) = events(trigger(base_path))
+    assert event["look"]["messages"] == len(troubles) == 1
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_connection_that_is_missing_or_makes_no_sense_is_trouble_too(
 ) -> None:
     (first, *_), _ = watched(Watch("nowhere"), 1)
     assert isinstance(first, Trouble)
-    assert first.kind == "ConfigurationError"
+    assert first.kind == "ConnectionMissing"
     connection("orders", conn_type="http", host="x")
     (second, *_), _ = watched(Watch("orders"), 1)
     assert isinstance(second, Trouble)
