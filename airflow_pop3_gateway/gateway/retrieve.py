@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Protocol
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import Pop3Error
@@ -37,9 +38,14 @@ from airflow_pop3_gateway.store.spool import SpoolWriter
 
 log = logging.getLogger(__name__)
 
-Connect = Callable[[RemoteSite], AbstractContextManager[MailClient]]
 Clock = Callable[[], datetime]
 Progress = Callable[[int, int, int], None]
+
+
+class Connect(Protocol):
+    """Opens a logged-in client as a context manager (``Pop3Client.connect``)."""
+
+    def __call__(self, site: RemoteSite, *, listings: bool) -> AbstractContextManager[MailClient]: ...
 
 
 def utc_now() -> datetime:
@@ -61,7 +67,6 @@ def retrieve(
 ) -> Retrieved:
     """Run one session.
 
-    :param connect: opens a logged-in client as a context manager (``Pop3Client.connect``).
     :param on_progress: called with (messages, octets, messages to fetch) after each mail.
     :returns: what was stored, and every batch of the site that waits to be classified.
     :raises Pop3Error: when the session failed and nothing new was stored.
@@ -74,7 +79,7 @@ def retrieve(
     ledger.batches = [
         batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))
     ]
-    with connect(site) as client:
+    with connect(site, listings=True) as client:
         listing = take_listing(client, site, retention.started_at)
         result = _Session(site, store, ledger, client, listing, retention, now, on_progress).run()
     return dataclasses.replace(

@@ -166,11 +166,16 @@ class AsyncPop3Client:
         self._ends = 0.0
 
     @classmethod
-    async def connect(cls, site: RemoteSite, *, log_in: bool = True) -> AsyncPop3Client:
-        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`."""
+    async def connect(
+        cls, site: RemoteSite, *, log_in: bool = True, listings: bool = False
+    ) -> AsyncPop3Client:
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`.
+
+        :param listings: :meth:`listings` comes next: a round trip less where the server pipelines.
+        """
         client = cls(site)
         try:
-            await client._run(opening.open_session(client._session, log_in))
+            await client._run(opening.open_session(client._session, log_in, listings))
         except BaseException:
             await client.close()
             raise

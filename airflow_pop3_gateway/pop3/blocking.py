@@ -1,7 +1,8 @@
 """The blocking way to wait: a socket, one thread, one mailbox.
 
 Strategy: fulfil the wishes of a dialogue. While there is something to send, wait for both directions, so that a server
-that stops reading until we read cannot block us; else one ``recv_into`` of a large buffer at a time.
+that stops reading until we read cannot block us; else one ``recv_into`` of a large buffer at a time. While a server
+sends faster than we take, we are woken for ``MANY`` octets, not for each packet.
 Invariant: every wait has a deadline; after a deadline, a loss or a violation the socket is closed and stays closed.
 """
 
@@ -53,6 +54,11 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
+MANY = 64 << 10
+"""Octets that are worth waking up for, once so many have come at once."""
+MOMENT_MS = 2
+"""Milliseconds after which fewer will do: a server that needs longer for ``MANY`` does not keep us busy anyway."""
+
 
 class Pop3Client:
     """A session with a POP3 server. A context manager: leaving it closes, and only :meth:`quit` makes deletions count.
@@ -68,13 +74,17 @@ class Pop3Client:
         self._poll = select.poll()
         self._link = Link(self._session.wire)
         self._ends = 0.0
+        self._streaming = False
 
     @classmethod
-    def connect(cls, site: RemoteSite, *, log_in: bool = True) -> Pop3Client:
-        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`."""
+    def connect(cls, site: RemoteSite, *, log_in: bool = True, listings: bool = False) -> Pop3Client:
+        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`.
+
+        :param listings: :meth:`listings` comes next: a round trip less where the server pipelines.
+        """
         client = cls(site)
         try:
-            client._run(opening.open_session(client._session, log_in))
+            client._run(opening.open_session(client._session, log_in, listings))
         except BaseException:
             client.close()
             raise
@@ -243,6 +253,8 @@ class Pop3Client:
         else:
             while not wire.idle:
                 self._move("reply", site.reply_timeout, math.inf)
+            if self._socket is not None:
+                self._stream(self._socket, False)  # what is said unasked may be short
         return None
 
     def _connect(self, address: Address) -> None:
@@ -261,6 +273,7 @@ class Pop3Client:
         self._socket, self._poll = connected, select.poll()
         self._poll.register(connected, select.POLLIN)
         self._link = Link(self._session.wire)
+        self._streaming = False
         self._ends = time.monotonic() + site.session_timeout
 
     def _drop(self) -> None:
@@ -280,7 +293,15 @@ class Pop3Client:
             return
         except OSError as error:
             raise broken(self._session.address, error) from error
+        if count >= MANY:
+            self._stream(connected, True)
         self._link.received(count)
+
+    def _stream(self, connected: socket.socket, streaming: bool) -> None:
+        """Be woken for ``MANY`` octets, or for any. The end of the stream, and a full window, always wake."""
+        if streaming != self._streaming:
+            self._streaming = streaming
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, MANY if streaming else 1)
 
     def _send(self, connected: socket.socket, octets: bytearray) -> None:
         try:
@@ -308,12 +329,15 @@ class Pop3Client:
                 raise timed_out(self._session.address, what, seconds)
             if outgoing:
                 self._poll.modify(connected, select.POLLIN | select.POLLOUT)
-            ready = self._poll.poll(math.ceil(min(left, seconds / 2, PATIENCE) * 1000))
+            patience = math.ceil(min(left, seconds / 2, PATIENCE) * 1000)
+            ready = self._poll.poll(MOMENT_MS if self._streaming else patience)
             if outgoing:
                 self._poll.modify(connected, select.POLLIN)
             if ready:
                 break
-            if link.wire.probe():
+            if self._streaming:
+                self._stream(connected, False)
+            elif link.wire.probe():
                 outgoing = link.outgoing()
         events = ready[0][1]
         if events & select.POLLOUT:

@@ -106,6 +106,7 @@ class Session:
         self.mechanism = ""  # the word of the login that was taken
         self.capabilities = Capabilities()
         self.protection: Protection | None = None
+        self.ahead: tuple[Collected, Collected] | None = None  # UIDL and LIST that went out with the login
 
     @property
     def pipelining(self) -> bool:
@@ -158,9 +159,21 @@ def ask(session: Session, verb: str, *arguments: str | int) -> Dialogue[Status]:
 def collect(session: Session, verb: str, *arguments: str | int, alone: bool = False) -> Collected:
     """Say a command whose answer is lines to a lone dot; they are there when octets have flowed."""
     session.allow(verb)
+    return _collected(session, verb, *arguments, alone=alone)
+
+
+def _collected(session: Session, verb: str, *arguments: str | int, alone: bool = False) -> Collected:
     collected = Collected(verb)
     session.wire.send(Bodies(verb, (0,), collected, alone=alone), *arguments)
     return collected
+
+
+def ask_for_listings(session: Session) -> tuple[Collected, Collected]:
+    """Say UIDL and LIST, perhaps behind a login that is not answered yet.
+
+    UIDL is said first: there are servers whose sizes grow when they write unique ids down.
+    """
+    return _collected(session, "UIDL"), _collected(session, "LIST")
 
 
 def read(session: Session, verb: str, *arguments: str | int) -> Dialogue[bytes]:
@@ -223,14 +236,14 @@ def uidl_one(session: Session, number: int) -> Dialogue[str]:
 
 
 def listings(session: Session) -> Dialogue[tuple[dict[int, int], dict[int, str] | None]]:
-    """LIST and UIDL of the whole maildrop, in one round trip where the server pipelines. Errors as of the two.
-
-    UIDL is said first: there are servers whose sizes grow when they write unique ids down.
-    """
+    """LIST and UIDL of the whole maildrop, in one round trip where the server pipelines, in none where they went out
+    with the login. Errors as of the two."""
+    session.allow("UIDL")
     if not session.pipelining:
         given = yield from uidl(session)
         return (yield from listing(session)), given
-    ids, sizes = collect(session, "UIDL"), collect(session, "LIST")
+    ahead, session.ahead = session.ahead, None
+    ids, sizes = ahead or ask_for_listings(session)
     yield Flow()
     if ids.error and ids.error.code:
         raise ids.error
@@ -262,6 +275,7 @@ def bodies(
 def delete(session: Session, numbers: Sequence[int]) -> Dialogue[dict[int, CommandRefused]]:
     """DELE of many; the ones the server would not mark."""
     session.allow("DELE")
+    session.ahead = None
     runs = [numbers] if session.pipelining and numbers else [(number,) for number in numbers]
     refused: dict[int, CommandRefused] = {}
     for run in runs:

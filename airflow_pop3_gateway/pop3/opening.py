@@ -49,16 +49,17 @@ _UNSUPPORTED = re.compile(
 )
 
 
-def open_session(session: Session, log_in: bool = True) -> Dialogue[None]:
+def open_session(session: Session, log_in: bool = True, listings: bool = False) -> Dialogue[None]:
     """Connect, protect, log in; afterwards ``session.capabilities`` are those of the state reached.
 
+    :param listings: :func:`dialogues.listings` comes next: where the server pipelines, ask with the login.
     :raises ConnectionLost: no address answered, after every retry; :raises TimedOut: the last one was silent.
     :raises TlsFailed: handshake or certificate; :raises SecurityRefused: STLS missing or refused.
     :raises CommandRefused: the typed refusal of the greeting or of the login.
     """
     yield from _reach(session)
     if log_in:
-        yield from login(session)
+        yield from login(session, listings)
 
 
 def delays(least: float, most: float, count: int) -> Iterator[float]:
@@ -118,7 +119,7 @@ def _stls(session: Session, hostname: str) -> Dialogue[None]:
     yield from dialogues.capa(session)
 
 
-def login(session: Session) -> Dialogue[None]:
+def login(session: Session, listings: bool = False) -> Dialogue[None]:
     """Log in as the site says; ``auto`` goes on to the next mechanism only where the server does not know one.
 
     :raises AuthenticationFailed: no; :raises MailboxInUse, LoginDelayed, ServerUnavailable: later.
@@ -143,7 +144,7 @@ def login(session: Session) -> Dialogue[None]:
             pass
     for position, mechanism in enumerate(choice):
         try:
-            yield from _log_in_by(session, mechanism)
+            yield from _log_in_by(session, mechanism, listings)
             session.mechanism = mechanism.word
             break
         except CommandRefused as error:
@@ -154,11 +155,11 @@ def login(session: Session) -> Dialogue[None]:
         yield from dialogues.capa(session)
 
 
-def _log_in_by(session: Session, mechanism: sasl.Mechanism) -> Dialogue[None]:
+def _log_in_by(session: Session, mechanism: sasl.Mechanism, listings: bool) -> Dialogue[None]:
     site = session.site
     if mechanism.word == "basic":
         if session.pipelining:
-            yield from _log_in_at_once(session)
+            yield from _log_in_at_once(session, listings)
         else:
             yield from _say(session, "USER", site.login)
             yield from _say(session, "PASS", site.password)
@@ -205,8 +206,8 @@ def _say(session: Session, verb: str, *arguments: str) -> Dialogue[None]:
         raise _login_refusal(session, line)
 
 
-def _log_in_at_once(session: Session) -> Dialogue[None]:
-    """USER, PASS and the CAPA behind them in one round trip.
+def _log_in_at_once(session: Session, listings: bool) -> Dialogue[None]:
+    """USER, PASS and the CAPA behind them in one round trip, and UIDL and LIST if they are wanted.
 
     :raises CommandRefused: the first refusal; what the server said behind it is of no interest, nor that it hung up.
     """
@@ -215,6 +216,7 @@ def _log_in_at_once(session: Session) -> Dialogue[None]:
         session.allow(line.verb)
         session.wire.send(line, argument)
     offered = dialogues.collect(session, "CAPA")
+    ahead = dialogues.ask_for_listings(session) if listings else None
     lost: ConnectionLost | None = None
     try:
         yield Flow()
@@ -227,6 +229,7 @@ def _log_in_at_once(session: Session) -> Dialogue[None]:
         raise lost
     if offered.error is None:
         session.capabilities = parse_capa(bytes(offered.octets))
+    session.ahead = ahead
 
 
 def _login_refusal(session: Session, line: Line) -> CommandRefused:

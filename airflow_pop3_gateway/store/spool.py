@@ -37,6 +37,11 @@ GATHER_BYTES = 256 << 10
 is given back and taken again is cleared by the system each time, which costs more than the copy."""
 DIRECT_BYTES = 64 << 10
 """A write of so many octets goes to the store as it is: to gather it would cost a copy and save nothing."""
+SHORT_BYTES = 16 << 10
+"""Octets that are digested in steps so small that the interpreter lock stays with us: where many sessions run in one
+process, to get it back after every mail costs more than the digest of a short one."""
+STEP_BYTES = 2047
+"""The most that ``hashlib`` digests without giving up the interpreter lock."""
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -172,7 +177,13 @@ class SpoolWriter:
         self._head = head[:stop] if seen else bytearray(data[:stop])
         self._digest.update(data[: stop - seen])
         self._head_digest = self._digest.hexdigest()
-        self._digest.update(data[stop - seen :])
+        rest = data[stop - seen :]
+        update, size = self._digest.update, len(rest)
+        if size > SHORT_BYTES:
+            update(rest)
+        else:
+            for at in range(0, size, STEP_BYTES):
+                update(rest[at : at + STEP_BYTES])
         self._looking = False
 
     def end(self, number: int) -> None:

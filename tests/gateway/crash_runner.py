@@ -121,8 +121,8 @@ def run(order: dict[str, Any], steps: Steps) -> None:
     store.steps, store.together = steps, order["together"]
 
     @contextmanager
-    def connect(site: RemoteSite) -> Iterator[Any]:
-        with Pop3Client.connect(site) as client:
+    def connect(site: RemoteSite, *, listings: bool) -> Iterator[Any]:
+        with Pop3Client.connect(site, listings=listings) as client:
             yield steps.around(client, "listings", "top_many", "retrieve", "quit", "leave")
 
     def send(mail_from: str, recipients: Sequence[str], message: bytes) -> None:

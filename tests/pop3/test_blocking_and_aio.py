@@ -414,6 +414,37 @@ def test_an_idle_server_that_hung_up_with_a_word_is_quoted(serve, connect):
         client.stat()
 
 
+@pytest.mark.parametrize("lines", [7_000, 20_000])
+def test_after_a_stream_of_octets_a_few_are_heard_as_well(serve, connect, box, lines):
+    """Much that lies ready at once, then little: the rest of a mail (of the longer one), and a word unasked."""
+    text = b"a line of text\r\n" * lines
+    much_is_there, mail_is_whole, word_is_said = (threading.Event() for _ in range(3))
+
+    def script(peer):
+        peer.log_in(PIPELINING)
+        peer.hear(b"RETR 1")
+        peer.say(b"+OK\r\n")
+        peer.say(text + b".\r\n")
+        much_is_there.set()
+        mail_is_whole.wait(20)
+        peer.say(b"-ERR Autologout; idle for too long\r\n")
+        word_is_said.set()
+        peer.hear()  # the end of the stream would be heard anyhow
+
+    class Waiting(type(box)):
+        def begin(self, number):
+            assert much_is_there.wait(20)
+            super().begin(number)
+
+    client, box = connect(serve(script).site()), Waiting()
+    client.retrieve([1], box)
+    assert box.mails[1] == text
+    mail_is_whole.set()
+    assert word_is_said.wait(20)
+    with pytest.raises(ConnectionLost, match="Autologout"):
+        client.noop()
+
+
 def test_an_argument_that_would_break_the_line_is_refused_before_anything_is_sent(serve, connect):
     def script(peer):
         peer.say(b"+OK\r\n")

@@ -530,6 +530,51 @@ def test_a_login_takes_one_round_trip_where_the_server_pipelines(serve, connect)
     client.close()
 
 
+@pytest.mark.parametrize("deletes", [False, True])
+def test_the_listings_may_go_with_the_login_where_the_server_pipelines(serve, connect, deletes):
+    """What was asked ahead is told once; after a deletion the server is asked as ever."""
+
+    def script(peer):
+        greet(peer, b"USER\r\nPIPELINING\r\n")
+        for command in (b"USER box", b"PASS secret", b"CAPA", b"UIDL"):
+            peer.hear(command)
+        peer.hear(b"LIST")
+        peer.say(
+            b"+OK\r\n+OK\r\n+OK\r\nPIPELINING\r\n.\r\n+OK\r\n1 a\r\n2 b\r\n.\r\n+OK\r\n1 120\r\n2 130\r\n.\r\n"
+        )
+        if deletes:
+            peer.answer(b"DELE 1", b"+OK\r\n")
+        peer.hear(b"UIDL")
+        peer.answer(b"LIST", b"+OK\r\n2 b\r\n.\r\n+OK\r\n2 130\r\n.\r\n")
+
+    client = connect(serve(script).site(), listings=True)
+    if deletes:
+        assert client.delete([1]) == {}
+    else:
+        assert client.listings() == ({1: 120, 2: 130}, {1: "a", 2: "b"})
+    assert client.listings() == ({2: 130}, {2: "b"})
+
+
+def test_the_listings_wait_for_the_login_where_the_server_does_not_pipeline(serve, connect):
+    def script(peer):
+        peer.log_in(b"USER\r\n")
+        peer.answer(b"UIDL", b"+OK\r\n1 a\r\n.\r\n")
+        peer.answer(b"LIST", b"+OK\r\n1 120\r\n.\r\n")
+
+    assert connect(serve(script).site(), listings=True).listings() == ({1: 120}, {1: "a"})
+
+
+def test_a_refused_login_says_so_though_listings_went_behind_it(serve, connect):
+    def script(peer):
+        greet(peer, b"USER\r\nPIPELINING\r\n")
+        for command in (b"USER box", b"PASS secret", b"CAPA", b"UIDL"):
+            peer.hear(command)
+        peer.answer(b"LIST", b"+OK\r\n-ERR [IN-USE] locked\r\n+OK\r\n.\r\n-ERR not now\r\n-ERR not now\r\n")
+
+    with pytest.raises(MailboxInUse):
+        connect(serve(script).site(), listings=True)
+
+
 @pytest.mark.parametrize(
     ("capabilities", "password", "first"),
     [
