@@ -124,7 +124,7 @@ class _Session:
             self.site.name,
             batch=spool.batch if fresh else None,
             messages=len(fresh),
-            octets=sum(mail.length for mail in spool.arrived.values()),
+            octets=spool.octets,
             deleted=len(deleted),
             kept=sum(entry.state in ("KEPT", "COMMITTED") for entry in self.ledger.entries.values()),
             known=len(self.listing.sizes) - len(wanted),
@@ -159,6 +159,7 @@ class _Session:
             self.listing.names,
             self.listing.sizes,
             now=lambda: layout.timestamp(self.now()),
+            state=self.retention.first_state,
             max_message_bytes=self.site.max_message_bytes,
             stored_before=self._recogniser(doomed),
             on_mail=lambda messages, octets: self.on_progress(messages, octets, len(numbers)),
@@ -205,9 +206,8 @@ class _Session:
             self.ledger.entries[self.listing.names[number]] = self.ledger.entries.pop(uidl)
         if spool.arrived:
             spool.commit()
-            stored_at = layout.timestamp(self.now())
-            for mail in spool.arrived.values():
-                self.ledger.add(mail, self.retention.first_state, stored_at)
+            for number, entry in spool.arrived.items():
+                self.ledger.entries[self.listing.names[number]] = entry
             self.ledger.batches.append(spool.batch)
         elif self.again:
             self.store.delete_tree(layout.spool(self.site.name, spool.batch))

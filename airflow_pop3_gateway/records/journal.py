@@ -47,7 +47,7 @@ class ManifestEntry(Jsonable):
 class LedgerEntry(Jsonable):
     """What is known of one UIDL of a site.
 
-    :ivar stored_at: when the manifest was committed; :ivar gone_since: first session that no longer listed it.
+    :ivar stored_at: when it was retrieved; :ivar gone_since: first session that no longer listed it.
     """
 
     state: LedgerState

@@ -19,10 +19,10 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from airflow_pop3_gateway.errors import StoreCorrupt
-from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
+from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
-from airflow_pop3_gateway.store.spool import Arrived, read_manifest
+from airflow_pop3_gateway.store.spool import read_manifest
 
 PIECE = 256
 """Entries that are written at once."""
@@ -128,20 +128,6 @@ class Ledger:
         digest.update(piece := ("".join(lines) + "}}").encode())
         yield piece
 
-    def add(self, entry: ManifestEntry | Arrived, state: LedgerState, stored_at: str, why: str = "") -> None:
-        """Note a mail that a manifest committed."""
-        self.entries[entry.uidl] = LedgerEntry(
-            state,
-            entry.batch,
-            entry.index,
-            entry.list_size,
-            entry.sha256,
-            entry.head_sha256,
-            stored_at,
-            None,
-            why,
-        )
-
     def recover(self, store: Store, state: LedgerState) -> int:
         """Take over the batch of a session that died between its manifest and its last write.
 
@@ -152,8 +138,10 @@ class Ledger:
         manifest = read_manifest(store, self.site, batch) if batch else None
         if batch is None or manifest is None:
             return 0
-        for entry in manifest:
-            self.add(entry, state, entry.retrieved_at)
+        for mail in manifest:
+            self.entries[mail.uidl] = LedgerEntry(
+                state, batch, mail.index, mail.list_size, mail.sha256, mail.head_sha256, mail.retrieved_at
+            )
         self.batches = sorted({*self.batches, batch})
         return len(manifest)
 

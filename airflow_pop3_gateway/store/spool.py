@@ -18,12 +18,11 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from airflow_pop3_gateway.errors import CommandRefused, StoreCorrupt
-from airflow_pop3_gateway.records import MANIFEST_SCHEMA, ManifestEntry
+from airflow_pop3_gateway.records import MANIFEST_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 from airflow_pop3_gateway.store.writers import Octets, Writer
@@ -50,33 +49,22 @@ _FIELDS = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Arrived:
-    """What a session remembers of a mail that arrived whole; the rest is in its line of the manifest."""
-
-    uidl: str
-    batch: str
-    index: int
-    length: int
-    list_size: int
-    sha256: str
-    head_sha256: str
-
-
 def never_before(number: int, sha256: str, list_size: int) -> bool:
     """No mail was stored by a batch before."""
     return False
 
 
 class SpoolWriter:
-    """A sink for one pipelined RETR run; afterwards :attr:`arrived` is what arrived whole and is new.
+    """A sink for one pipelined RETR run; afterwards :attr:`arrived` is what arrived whole and is new, as the ledger
+    remembers it once the manifest is committed, and :attr:`octets` how much that is.
 
     :param now: gives the ``retrieved_at`` of each mail, as :func:`layout.timestamp` writes it.
     :param uidls: message number → identity; :param sizes: message number → octets by LIST.
     :param max_message_bytes: past it a mail is dropped while it streams, and named in :attr:`too_large`.
+    :param state: what the ledger calls a mail whose manifest is committed.
     :param stored_before: asked with (number, SHA-256, octets by LIST) of each whole mail; of one it says yes to there
         will be no line in the manifest.
-    :param on_mail: called after every whole mail with (mails, octets) so far.
+    :param on_mail: called after every whole mail with (whole mails, octets of those that are new) so far.
     """
 
     def __init__(
@@ -88,10 +76,11 @@ class SpoolWriter:
         sizes: Mapping[int, int],
         now: Callable[[], str],
         max_message_bytes: int | None = None,
+        state: LedgerState = "COMMITTED",
         stored_before: Callable[[int, str, int], bool] = never_before,
         on_mail: Callable[[int, int], None] = lambda mails, octets: None,
     ) -> None:
-        self.arrived: dict[int, Arrived] = {}
+        self.arrived: dict[int, LedgerEntry] = {}
         self.refusals: dict[int, CommandRefused] = {}
         self.too_large: list[int] = []
         self.empty: list[int] = []
@@ -100,7 +89,7 @@ class SpoolWriter:
         self._store, self._site, self.batch = store, site, batch
         self._uidls, self._sizes, self._now, self._on_mail = uidls, sizes, now, on_mail
         self._most = math.inf if max_message_bytes is None else max_message_bytes
-        self._stored_before = stored_before
+        self._stored_before, self._state = stored_before, state
         self._writer: Writer | None = None
         self._segments = 0
         self._segment = ""
@@ -196,8 +185,8 @@ class SpoolWriter:
             sha256 = self._digest.hexdigest()
             if not self._stored_before(number, sha256, self._sizes[number]):
                 self._note(number, sha256, sha256 if self._looking else self._head_digest)
+                self.octets += self._length
             self._mails += 1
-            self.octets += self._length
             self._on_mail(self._mails, self.octets)
 
     def _note(self, number: int, sha256: str, head_sha256: str) -> None:
@@ -206,7 +195,9 @@ class SpoolWriter:
         if (clock := time.monotonic()) >= self._stale:  # the text has milliseconds, so it is good for one
             self._moment, self._stale = self._now(), clock + 0.001
         uidl, list_size, index = self._uidls[number], self._sizes[number], len(self.arrived)
-        self.arrived[number] = Arrived(uidl, self.batch, index, self._length, list_size, sha256, head_sha256)
+        self.arrived[number] = LedgerEntry(
+            self._state, self.batch, index, list_size, sha256, head_sha256, self._moment
+        )
         self._lines += (
             f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{self._segment}",'
             f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway.errors import StoreCorrupt
-from airflow_pop3_gateway.records import MANIFEST_SCHEMA, ManifestEntry
+from airflow_pop3_gateway.records import MANIFEST_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import Ledger, waiting_batches
 
@@ -40,6 +40,11 @@ def entry(uidl: str, batch: str = ONE, index: int = 0) -> ManifestEntry:
     )
 
 
+def known(state: LedgerState, batch: str = ONE, index: int = 0, why: str = "") -> LedgerEntry:
+    digest = "0" * 64
+    return LedgerEntry(state, batch, index, 9, digest, digest, "2026-11-23T08:09:10.123Z", why=why)
+
+
 def commit_manifest(store: Store, site: str, batch: str, entries: list[ManifestEntry]) -> None:
     lines = "".join(f"{json.dumps(line.to_json())}\n" for line in entries)
     store.put(layout.manifest(site, batch), lines.encode())
@@ -52,7 +57,7 @@ def test_a_site_nobody_polled_has_an_empty_ledger(store: Store) -> None:
 @pytest.mark.parametrize("uidl", ["plain", "with space", "\udcff\udc00 raw octets", 'quo"te', "x" * 500])
 def test_any_uidl_survives_the_way_to_the_store_and_back(store: Store, uidl: str) -> None:
     ledger = Ledger("edi")
-    ledger.add(entry(uidl), "KEPT", "2026-11-23T08:09:10.123Z", why="left")
+    ledger.entries[uidl] = known("KEPT", why="left")
     ledger.save(store)
     assert Ledger.load(store, "edi").entries == ledger.entries
 
@@ -61,14 +66,11 @@ def test_any_uidl_survives_the_way_to_the_store_and_back(store: Store, uidl: str
 def test_the_object_holds_the_json_form_of_every_entry(store: Store, gone_since: str | None) -> None:
     """They are written out by hand for speed, so they are compared with the form that is not."""
     ledger = Ledger("edi", refusals={"c": 2})
-    ledger.add(entry("a"), "KEPT", "2026-11-23T08:09:10.123Z", why='le"ft')
-    ledger.add(entry("b", index=7), "DELETED", "2026-11-23T08:09:10.123Z")
-    ledger.entries = {
-        uidl: dataclasses.replace(known, gone_since=gone_since) for uidl, known in ledger.entries.items()
-    }
+    noted = {"a": known("KEPT", why='le"ft'), "b": known("DELETED", index=7)}
+    ledger.entries = {uidl: dataclasses.replace(one, gone_since=gone_since) for uidl, one in noted.items()}
     ledger.save(store)
     document = json.loads(store.read(layout.ledger("edi")))
-    assert document["entries"] == {uidl: known.to_json() for uidl, known in ledger.entries.items()}
+    assert document["entries"] == {uidl: one.to_json() for uidl, one in ledger.entries.items()}
     assert list(document["entries"]["a"]) == list(ledger.entries["a"].to_json())
 
 
@@ -83,9 +85,9 @@ def test_an_unchanged_ledger_is_not_written_again(store: Store) -> None:
 def test_two_sessions_at_once_lose_neither_batches_nor_entries(store: Store) -> None:
     """A server without a lock, and two workers: the later save merges."""
     first, second = Ledger.load(store, "edi"), Ledger.load(store, "edi")
-    first.add(entry("a"), "DELETED", "2026-11-23T08:09:10.123Z")
+    first.entries["a"] = known("DELETED")
     first.batches.append(ONE)
-    second.add(entry("b", TWO), "KEPT", "2026-11-23T08:09:10.123Z")
+    second.entries["b"] = known("KEPT", TWO)
     second.batches.append(TWO)
     first.save(store)
     second.save(store)
