@@ -6,7 +6,6 @@ Invariant: a running session is left alone; ``poll`` asks no suspension and no w
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import Jsonable
-from airflow_pop3_gateway.verbs.site import place, site_of, told
+from airflow_pop3_gateway.verbs.site import person, place, site_of, told
 
 
 def suspend(arguments: argparse.Namespace) -> int:
@@ -42,7 +41,7 @@ def poll(arguments: argparse.Namespace) -> int:
 
 def _suspend(arguments: argparse.Namespace) -> None:
     site, store = site_of(arguments.connection), open_store(arguments.base_path)
-    new = gateway.suspend(site.name, store, utc_now(), by=getpass.getuser(), reason=arguments.reason)
+    new = gateway.suspend(site.name, store, utc_now(), by=person(), reason=arguments.reason)
     print(f"{site.name}: {'suspended' if new else 'was suspended before'}; a running session is left alone")
 
 

@@ -7,7 +7,6 @@ an answer that comes too late is said and not sent.
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 from typing import cast
 
@@ -19,7 +18,7 @@ from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records import Outcome
 from airflow_pop3_gateway.records.asked import WaitingRequest
 from airflow_pop3_gateway.store import answers, outbox
-from airflow_pop3_gateway.verbs.site import site_of, told
+from airflow_pop3_gateway.verbs.site import person, site_of, told
 from airflow_pop3_gateway.verbs.terminal import printable
 
 
@@ -78,7 +77,7 @@ def _answer(arguments: argparse.Namespace) -> None:
         cast("Outcome", outcome),
         arguments.text,
         local_idents=arguments.local_idents,
-        by=getpass.getuser(),
+        by=person(),
         by_a_person=True,
     )
     with GatewaySmtpHook(site.smtp_conn_id) as relay:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from airflow_pop3_gateway.verbs.rules import rules_of
 
 def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Run the work of a verb. :returns: 0, or 1 when it could not be done; the sentence is printed then."""
+    _ask_the_database()
     try:
         work(arguments)
     except GatewayError as error:
@@ -31,14 +33,27 @@ def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
     return 0
 
 
+def _ask_the_database() -> None:
+    """Outside a task Airflow looks for connections there only where this says so; its own ``connections`` commands do
+    the same."""
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+
+
 def site_of(connection: str) -> RemoteSite:
     """The site of a connection, from the environment, a secrets backend or Airflow's database.
 
     :raises ConfigurationError: when there is none, or it makes no sense.
     """
-    # Outside a task Airflow asks its database only where this says so; its own ``connections`` commands do the same.
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    _ask_the_database()
     return Pop3Hook(connection).site
+
+
+def person() -> str:
+    """Who sits at the terminal; in a container that knows no name for its user, the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def place(arguments: argparse.Namespace) -> tuple[RemoteSite, Store, Chooser]:

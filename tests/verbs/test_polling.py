@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,23 @@ def test_poll_runs_every_step_even_at_a_suspended_site(
     assert (retrieved["messages"], classified["messages"], acknowledged["sent"]) == (2, 2, 1)
     assert server.mails("edi") == []
     assert len(relay.box) == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_user_without_a_name_may_suspend_too(
+    base: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers run as any number."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["suspend", "edi", *base]) == 0
+    main(["status", "edi", *base])
+    assert f"by user {os.getuid()}" in capsys.readouterr().out
 
 
 def test_status_shows_what_is_held_until_it_is_resumed(

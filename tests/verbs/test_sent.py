@@ -18,6 +18,7 @@ from airflow_pop3_gateway.records.sent import (
     SentTransfer,
 )
 from airflow_pop3_gateway.store import Store, sent
+from airflow_pop3_gateway.testing.object_store import S3Server
 
 IDENT = "<edi.20261123080000.0a1b2c@us.example>"
 KEY = sent.key_of(IDENT)
@@ -25,8 +26,9 @@ Call = Callable[..., str]
 
 
 @pytest.fixture
-def call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """A transfer to two, of whom one has answered and one could not be reached; runs the verb."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     store = Store.at(tmp_path)
     transfer = SentTransfer(
         schema=SENT_SCHEMA,
@@ -89,3 +91,16 @@ def test_what_was_dismissed_is_off_the_list_and_can_still_be_shown(call: Call) -
 @pytest.mark.parametrize("words", [("show",), ("show", "0" * 40), ("dismiss", "../x"), ("list", KEY)])
 def test_wrong_words_are_one_sentence(call: Call, words: tuple[str, ...]) -> None:
     assert call(*words, code=1).count("\n") == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_the_store_may_lie_behind_a_connection_of_airflows_database(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
+    with create_session() as session:
+        session.add(Connection.from_json(s3_server.airflow_connection(), conn_id="in_database"))
+    assert main(["sent", "list", "--base-path", f"s3://in_database@{s3_server.bucket}/sent"]) == 0
