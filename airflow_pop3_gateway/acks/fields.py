@@ -33,6 +33,10 @@ class ReportPart(Protocol):
     def data(self) -> bytes:
         """Its octets."""
 
+    @property
+    def path(self) -> str:
+        """Its place in the mail, ``2.1``; the header block of a returned mail has the place of that mail."""
+
 
 def groups_of(data: bytes) -> list[Head]:
     """The groups of fields, which empty lines part."""

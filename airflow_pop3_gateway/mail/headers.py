@@ -27,12 +27,12 @@ from airflow_pop3_gateway.mail.words import (
 from airflow_pop3_gateway.records import Defect, digest_key
 
 _FIELD = re.compile(rb"^([^\x00-\x20\x7f:]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
-_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
-_MESSAGE_ID = re.compile(rb"<[^<>]*>")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+")  # RFC 6838 §4.2, and multipart/*
+_MESSAGE_ID = re.compile(rb"<[^<>]+>")
 _PLAIN_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,996}>")
 _ONCE = (b"from", b"to", b"subject", b"date", b"message-id", b"content-type", b"content-transfer-encoding")
 _HASHED = ("date", "from", "to", "cc", "bcc", "subject")
-_AUTOMATS = (b"x-autoreply", b"x-autorespond")
+_AUTOMATS = (b"x-autoreply", b"x-autoreply-from", b"x-autorespond", b"x-mail-autoreply")
 _NO_PARAMETERS: Mapping[str, str] = {}
 _DEFAULT_LIMITS = Limits()
 LONGEST_MESSAGE_ID = 998
@@ -113,7 +113,9 @@ class Head:
     def text(self, name: str) -> str:
         """The decoded body of the first field of this name, ``""`` when there is none."""
         raw = self.get(name)
-        return text_of(raw) if raw is not None else ""
+        if raw is None:
+            return ""
+        return text_of(raw) if raw.isascii() else text_of(raw, self.content_type.get("charset") or "")
 
     def addresses(self, field: str) -> tuple[str, ...]:
         """Every ``addr-spec`` of all fields of this name."""
@@ -175,8 +177,9 @@ class Head:
 
     @property
     def content_type(self) -> Parameters:
-        """Content-Type; ``text/plain`` where it is missing or no type."""
-        return self.media or Parameters("text/plain", _NO_PARAMETERS)
+        """Content-Type; ``text/plain`` where it is missing or no type. Its parameters count in any case."""
+        raw = self.get("content-type") or b""
+        return self.media or Parameters("text/plain", parse_parameters(raw).parameters)
 
     @_Once
     def disposition(self) -> Parameters:
@@ -212,9 +215,8 @@ class Head:
     def from_system(self) -> bool:
         """A mail system wrote this, not a person or program behind an address (RFC 5321 §4.5.5)."""
         local_part = self.from_.partition("@")[0].lower()
-        return (
-            local_part in ("mailer-daemon", "postmaster") or (self.get("return-path") or b"").strip() == b"<>"
-        )
+        nobody = any((self.get(name) or b"").rstrip().endswith(b"<>") for name in ("from", "return-path"))
+        return nobody or local_part in ("mailer-daemon", "postmaster")
 
     @property
     def defects(self) -> tuple[Defect, ...]:

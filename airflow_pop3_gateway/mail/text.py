@@ -15,13 +15,48 @@ import re
 
 from airflow_pop3_gateway.mail.files import File, Files
 from airflow_pop3_gateway.mail.parts import Part
-from airflow_pop3_gateway.mail.words import FALLBACK, charset_codec
+from airflow_pop3_gateway.mail.words import FALLBACK, charset_codec, with_byte_order
 from airflow_pop3_gateway.records import StoredFile
 
 MESSAGE_MEMORY = 1 << 20
 """Octets of a message text that are kept in memory; a longer one goes to its file as it arrives."""
 
 _LINE_END = re.compile(r"\r\n?")
+_LONGEST_ESCAPE = 6  # octets of an escape sequence of ISO 2022
+_NO_ESCAPE = re.compile(rb"\x1b(?=[$().&])(?!(?:\$[()]?|[().])[@-Z]|&@\x1b\$[@-Z])")
+_SUBSTITUTE = b"\x1a"  # ASCII's own sign for what cannot be shown
+_LONGEST_MARK = 4  # octets that say which end of UTF-16 or UTF-32 comes first
+_LONGEST_SHIFT = 1 << 16  # octets of base64 in a row that UTF-7 waits for the end of
+
+
+class _Decoder:
+    """Octets of a charset become text, however they were cut, also where Python's codecs raise or hold without bound.
+
+    They raise for UTF-16 and UTF-32 without a byte order mark, and for what begins like an escape sequence of ISO 2022.
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._held = b""
+
+    def decode(self, octets: bytes, final: bool = False) -> str:
+        """Take octets; ``final``: these are the last."""
+        data, self._held = self._held + octets, b""
+        if self._decoder is None:
+            if len(data) < _LONGEST_MARK and not final:
+                self._held = data
+                return ""
+            self._decoder = codecs.getincrementaldecoder(with_byte_order(self._codec, data))("replace")
+        if self._codec.startswith("iso2022") and b"\x1b" in data:
+            torn = -1 if final else data.find(b"\x1b", max(0, len(data) - _LONGEST_ESCAPE + 1))
+            self._held = data[torn:] if torn >= 0 else b""
+            data = _NO_ESCAPE.sub(_SUBSTITUTE, data)[: len(data) - len(self._held)]
+        text = self._decoder.decode(data, final)
+        if self._codec == "utf-7" and len(self._decoder.getstate()[0]) > _LONGEST_SHIFT:
+            text += self._decoder.decode(b"", True)
+            self._decoder.reset()
+        return text
 
 
 class MessageText:
@@ -38,9 +73,7 @@ class MessageText:
         if codec is None:
             self.defects.add("unknown-charset")
         self._decode = (
-            codecs.getincrementaldecoder("utf-8")(FALLBACK)
-            if codec in (None, "ascii")
-            else codecs.getincrementaldecoder(codec)("replace")
+            codecs.getincrementaldecoder("utf-8")(FALLBACK) if codec in (None, "ascii") else _Decoder(codec)
         ).decode
         self._name = f"{application}.html" if part.content_type == "text/html" else f"{application}.txt"
         self._files = files

@@ -48,6 +48,10 @@ _LABELS = {
     "x-mac-cyrillic": "mac-cyrillic",
     "x-mac-roman": "mac-roman",
 }
+_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 _CODE_PAGE = re.compile(r"(?:x-)?(?:windows|win|cp|ibm|ms)[-_ ]?(\d{3,5})")
 _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 # A question mark may stand in a word, in spite of RFC 2047 §4.2; what begins another word may not.
@@ -107,12 +111,17 @@ def charset_codec(charset: str) -> str | None:
     return None
 
 
+def with_byte_order(codec: str, octets: bytes) -> str:
+    """The codec of a text that begins with these octets: without a mark the little end comes first (WHATWG)."""
+    return f"{codec}-le" if codec in _MARKS and not octets.startswith(_MARKS[codec]) else codec
+
+
 def decode_octets(octets: bytes, charset: str = "") -> str:
     """Octets in a declared charset as text; ``us-ascii``, nothing and the unknown are UTF-8 with the fallback."""
     codec = charset_codec(charset) if charset else None
     if codec is None or codec == "ascii":
         return octets.decode("utf-8", FALLBACK)
-    return octets.decode(codec, "replace")
+    return octets.decode(with_byte_order(codec, octets), "replace")
 
 
 def printable(text: str) -> str:
@@ -151,31 +160,47 @@ def _octets_of(words: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(_word_octets(way, payload) for way, payload in words)
 
 
-def decode_words(raw: bytes) -> str:
-    """Text with its encoded words (RFC 2047) replaced, wherever they stand; neighbours in one charset go together."""
+def decode_words(raw: bytes, charset: str = "") -> str:
+    """Text with its encoded words (RFC 2047) replaced, wherever they stand; neighbours in one charset go together.
+
+    :param charset: of octets outside of the words that are not UTF-8.
+    """
     if b"=?" not in raw:
-        return decode_octets(raw)
+        return _decode_raw(raw, charset)
     pieces = _WORD.split(raw)
-    out = [decode_octets(pieces[0])]
+    out = [_decode_raw(pieces[0], charset)]
     pending: list[tuple[bytes, bytes]] = []
     for at in range(1, len(pieces), 4):
-        charset, encoding, payload, gap = pieces[at : at + 4]
+        label, encoding, payload, gap = pieces[at : at + 4]
         pending.append((encoding, payload))
         last = at + 4 >= len(pieces)
-        if last or gap.strip() or pieces[at + 4].lower() != charset.lower():
-            out.append(decode_octets(_octets_of(pending), charset.partition(b"*")[0].decode("latin-1")))
+        if last or gap.strip() or pieces[at + 4].lower() != label.lower():
+            out.append(decode_octets(_octets_of(pending), label.partition(b"*")[0].decode("latin-1")))
             pending.clear()
             if last or gap.strip():
-                out.append(decode_octets(gap))
+                out.append(_decode_raw(gap, charset))
     return "".join(out)
 
 
-def text_of(raw: bytes) -> str:
-    """An unstructured field body as a person reads it (RFC 5322, 2047, 6532)."""
+def _decode_raw(octets: bytes, charset: str) -> str:
+    """Octets of a field that says nothing of a charset: UTF-8, or else as the text of the mail is written."""
+    if not charset or octets.isascii():
+        return decode_octets(octets)
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return decode_octets(octets, "" if charset_codec(charset) == "utf-8" else charset)
+
+
+def text_of(raw: bytes, charset: str = "") -> str:
+    """An unstructured field body as a person reads it (RFC 5322, 2047, 6532).
+
+    :param charset: of raw octets that are not UTF-8; agents before RFC 6532 wrote them as they wrote the text.
+    """
     flat = unfold(raw)
     if flat.isascii() and b"=?" not in flat:
         return printable(flat.decode("ascii"))
-    return printable(decode_words(flat))
+    return printable(decode_words(flat, charset))
 
 
 @dataclass(frozen=True)
@@ -248,7 +273,10 @@ def _parse(raw: bytes) -> Parameters:
 
 
 def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (bare text, angle address) of every mailbox; comments nest without recursion (RFC 5322 §3.4)."""
+    """Yield (bare text, angle address) of every mailbox; comments nest without recursion (RFC 5322 §3.4).
+
+    A name with an empty address, as mail systems write it, is no mailbox.
+    """
     bare: list[str] = []
     angle, depth = "", 0
     for token in _ADDRESS_TOKEN.findall(text):
@@ -268,6 +296,7 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
                 yield "".join(bare), angle
                 bare = []
             angle = token.strip("<>")
+            bare = bare if angle.strip() else []
         elif token != "\\":
             bare.append(token)
     yield "".join(bare), angle
@@ -293,7 +322,7 @@ def _plain_addresses(text: str) -> list[str]:
     """
     if "(" in text:
         text = next(_mailboxes(text.replace("<", " ")))[0]
-    text = printable(text)
+    text = printable(text).strip("<>")
     if '"' not in text:
         text = _AROUND.sub(r"\1", " ".join(text.split()))
     words = text.split() if '"' not in text else [text]
@@ -317,7 +346,8 @@ def date_of(raw: bytes) -> str | None:
             fields = parsedate_tz(" ".join(decode_octets(raw).split()))
             if fields is None:
                 return None
-            stamp = datetime(*fields[:5], min(59, fields[5]))  # noqa: DTZ001
+            year = fields[0] + 1900 if fields[0] < 1000 else fields[0]  # three digits: RFC 5322 §4.3
+            stamp = datetime(year, *fields[1:5], min(59, fields[5]))  # noqa: DTZ001
             stamp -= timedelta(seconds=fields[9] or 0)
     except (ValueError, TypeError, LookupError, OverflowError):
         return None

@@ -44,7 +44,6 @@ RECIPIENTS = {
     "sisimai-set-of-emails/bsd_lhost-bigfoot-02.eml",  # angle brackets
     "sisimai-set-of-emails/err_make-test-11.eml",  # angle brackets
     "sisimai-set-of-emails/bsd_lhost-sendmail-25.eml",  # encoded words around an internationalised address
-    "sisimai-set-of-emails/bsd_lhost-sendmail-41.eml",  # escapes of RFC 6533
 }
 
 

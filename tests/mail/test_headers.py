@@ -46,6 +46,36 @@ def test_the_first_field_of_a_name_counts_and_the_second_is_noted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"; charset=utf-8", "text/plain"),
+        (b"binary; charset=utf-8", "text/plain"),
+        (b'"text/html"; charset=utf-8', "text/html"),
+        (b"text/html>; charset=utf-8", "text/html"),
+        (b"multipart/*; charset=utf-8", "multipart/*"),
+    ],
+)
+def test_a_content_type_that_is_none_keeps_its_parameters(raw: bytes, value: str) -> None:
+    content_type = Head.from_bytes(b"Content-Type: " + raw + b"\r\n").content_type
+    assert (content_type.value, content_type.get("charset")) == (value, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("field", "system"),
+    [
+        (b"Return-Path: <>", True),
+        (b"From: Mail System <>", True),
+        (b"From: MAILER-DAEMON", True),
+        (b"From: Postmaster <postmaster@example.org>", True),
+        (b"From: A <a@example.org>", False),
+        (b"To: A <>", False),
+    ],
+)
+def test_a_mail_system_is_known_by_its_address_or_by_having_none(field: bytes, system: bool) -> None:
+    assert Head.from_bytes(field + b"\r\n").from_system == system
+
+
 def test_missing_fields_are_empty() -> None:
     head = Head.from_bytes(b"")
     assert (head.subject, head.from_, head.to, head.date, head.message_id) == ("", "", (), None, "")
@@ -76,6 +106,7 @@ def test_header_fields_at_the_limit_and_past_it() -> None:
         (b"<a@b> <c@d>", "<a@b>"),
         (b"<>", ""),
         (b"", ""),
+        (b"<report$<>%@example.org>", "<report$<>%@example.org>"),
         (b"<" + b"x" * 2000 + b">", ""),
         ("<ü@b>".encode(), "<ü@b>"),
     ],
@@ -173,6 +204,8 @@ def test_a_transfer_encoding_is_one_in_spite_of_dirt(raw: bytes) -> None:
         (b"Precedence: bulk", False),
         (b"X-Autoreply: yes", True),
         (b"X-Autorespond: subject", True),
+        (b"X-Mail-Autoreply: 1", True),
+        (b"X-Autoreply-From: a@b", True),
         (b"Subject: Auto", False),
     ],
 )

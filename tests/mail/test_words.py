@@ -45,6 +45,22 @@ def test_text_of_a_field(raw: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("charset", "raw", "text"),
+    [
+        ("koi8-r", "Счёт".encode("koi8-r"), "Счёт"),
+        ("koi8-r", "Счёт".encode(), "Счёт"),
+        ("koi8-r", b"=?iso-8859-1?q?=E4?= \xf3", "ä С"),
+        ("utf-8", b"caf\xe9", "café"),
+        ("no-such-thing", b"caf\xe9", "café"),
+    ],
+)
+def test_raw_octets_that_are_not_utf_8_are_in_the_charset_of_the_text(
+    charset: str, raw: bytes, text: str
+) -> None:
+    assert words.text_of(raw, charset) == text
+
+
+@pytest.mark.parametrize(
     ("label", "octets", "text"),
     [
         ("iso-8859-1", b"\x80 1", "€ 1"),
@@ -62,6 +78,9 @@ def test_text_of_a_field(raw: bytes, text: str) -> None:
         ("iso-8859-8-i", b"\xf9", "ש"),
         ("x-mac-roman", b"\x8a", "ä"),
         ("utf8", b"\xc3\xa4", "ä"),
+        ("utf-16", b"a\x00", "a"),
+        ("utf-16", b"\xfe\xff\x00a", "a"),
+        ("utf-32", b"a\x00\x00\x00", "a"),
         ("rot13", b"abc", "abc"),
         ("windows-99999", b"\xe4", "ä"),
     ],
@@ -135,6 +154,9 @@ def test_value_and_parameters(raw: bytes, value: str, parameters: dict[str, str]
         (b'"a b" (c) <"x y"@d>', ('"x y"@d',)),
         ("jörg@exämple.org".encode(), ("jörg@exämple.org",)),
         (b"no-address", ("no-address",)),
+        (b"MAILER-DAEMON <>", ()),
+        (b"a@b, Mail System <>, c@d", ("a@b", "c@d")),
+        (b"a@example.org>", ("a@example.org",)),
         (b"a@example.org,\r\n\tb@example.org", ("a@example.org", "b@example.org")),
         (b"", ()),
     ],
@@ -159,6 +181,7 @@ def test_comments_nest_a_million_deep_without_recursion() -> None:
         (b"Tue, 2 Jan 2024 03:04:05 +0100 (CET)", "2024-01-02T02:04:05Z"),
         (b"Tue,  2 Jan 2024\r\n 03:04:05 +0000", "2024-01-02T03:04:05Z"),
         (b"Tue Jan  2 03:04:05 2024", "2024-01-02T03:04:05Z"),
+        (b"Mon, 2 Apr 101 04:20:10 CST", "2001-04-02T10:20:10Z"),
         (b"31 Feb 2024 03:04:05 +0000", None),
         (b"1 Jan 0001 00:00:00 +2300", None),
         (b"yesterday", None),
