@@ -35,7 +35,7 @@ format: venv  ## put the sources into shape
 	$(BIN)/ruff format --quiet $(FORMAT) $(wildcard $(SOURCES))
 	$(BIN)/ruff check --quiet --fix $(LINT) $(wildcard $(SOURCES))
 
-test: venv  ## every test; a missing mail server skips its tests
+test: venv  ## every test; a missing server or browser skips its tests
 	$(BIN)/python -m pytest -q
 
 fuzz: venv  ## every parser against a coverage-guided fuzzer; FUZZ_SECONDS=60 for longer

@@ -162,13 +162,17 @@ def _is_over(transfer: SentTransfer, now: datetime) -> bool:
     return transfer.ack_deadline is not None and transfer.ack_deadline <= layout.timestamp(now)
 
 
-def waiting(store: Store, now: datetime, *, only_overdue: bool = False) -> Iterator[Tracked]:
+def waiting(
+    store: Store, now: datetime, *, only_overdue: bool = False, keys: Sequence[str] | None = None
+) -> Iterator[Tracked]:
     """The transfers that wait for an acknowledgment; those that no longer do lose their mark.
 
     :param only_overdue: only those whose deadline has passed; the events of others are not read.
+    :param keys: which of the marked ones to look at; ``None`` for all.
     """
+    marked = sent.waiting_keys(store) if keys is None else keys
     with ThreadPoolExecutor(WORKERS) as pool:
-        for one in pool.map(lambda key: _looked_at(store, key, now, only_overdue), sent.waiting_keys(store)):
+        for one in pool.map(lambda key: _looked_at(store, key, now, only_overdue), marked):
             if one is not None:
                 yield one
 

@@ -197,6 +197,12 @@ def session(site: str, batch: str) -> str:
     return f"{segment(site)}-{batch}"
 
 
+def batch_of_session(name: str) -> str:
+    """The batch in the name of a :func:`session`, ``""`` when it is none."""
+    batch = name[-28:]
+    return batch if is_batch(batch) and name[:-28].endswith("-") else ""
+
+
 def handed_on(consumer: str, name: str) -> str:
     """The folder of the claims to hand on what the batch of this :func:`session` has; the last one counts."""
     return f"handed/{segment(consumer)}/on/{name}"

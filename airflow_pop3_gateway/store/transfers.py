@@ -82,18 +82,20 @@ def read_lines(store: Store, site: str, batch: str) -> Iterator[dict[str, Any]] 
     return None if data is None else (json.loads(line) for line in data.splitlines())
 
 
-def latest_lines(store: Store, site: str, days: Iterable[datetime]) -> Iterator[dict[str, Any]]:
-    """The lines of a site's batches of some days, the last line of each batch first.
+def latest_batches(
+    store: Store, days: Iterable[datetime], site: str | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """The lines of each batch of some days, the latest batch and the last line of each first.
 
     :param days: in the order they are looked at; a batch belongs to the day of its session (UTC).
+    :param site: ``None`` for every site.
     """
-    beginning = f"{layout.segment(site)}-"
     for day in days:
-        names = store.names(layout.transfers_of_day(day))
-        for name in sorted(names, reverse=True):
-            batch = name.removeprefix(beginning).removesuffix(".jsonl")
-            if layout.is_batch(batch) and name.startswith(beginning):
-                yield from reversed(list(read_lines(store, site, batch) or ()))
+        folder = layout.transfers_of_day(day)
+        found = [(layout.batch_of_session(name.removesuffix(".jsonl")), name) for name in store.names(folder)]
+        for batch, name in sorted(found, reverse=True):
+            if batch and (site is None or name == f"{layout.session(site, batch)}.jsonl"):
+                yield [json.loads(line) for line in reversed(store.read(f"{folder}/{name}").splitlines())]
 
 
 def lines_since(store: Store, since: datetime, now: datetime, passed_over: Container[str]) -> Iterator[Named]:

@@ -1,23 +1,27 @@
-"""The page's application: what sites there are, how they stand, what came last; suspend, resume, read a record.
+"""The page's application: how sites stand, what waits for a person, what came last; suspend, resume, read a record.
 
 Strategy: answers come from the storage layout, which every worker writes, and from the connections; nothing is kept
-here. Whoever may look at jobs may read; whoever may change a connection may suspend its polling. The page itself asks
-Airflow's public API for what is Airflow's.
+here. Whoever may look at jobs may read; only whoever may read a connection is told its server and login; whoever may
+change it may suspend its polling. The page itself asks Airflow's public API for what is Airflow's.
 
 Invariant: nothing is readable without a login; a request that changes something is a POST of JSON, which no other
-site's page can send with a person's cookie; what a partner wrote leaves here as JSON and never as HTML.
+site's page can send with a person's cookie; what a partner wrote leaves here as JSON and never as HTML; however much
+lies in the store, an answer reads a bounded part of it and says which.
 """
 
 # No "from __future__ import annotations": FastAPI reads annotations, and a dependency it cannot resolve as text would
 # silently become a query parameter that nobody checks.
 
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any
 
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection, requires_access_view
@@ -26,17 +30,26 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from airflow_pop3_gateway.errors import GatewayError, StoreCorrupt
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, StoreCorrupt
 from airflow_pop3_gateway.gateway import resume, status, suspend
 from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.track import tracked, waiting
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
-from airflow_pop3_gateway.store import Store
-from airflow_pop3_gateway.store.transfers import latest_lines, read_record
+from airflow_pop3_gateway.store import Store, layout, sent
+from airflow_pop3_gateway.store.transfers import latest_batches, read_record
 
 LONGEST_LOOK = timedelta(days=30)
 """How far back the last transfers are looked for: a folder a day is listed."""
+SESSIONS, LINES = 200, 5000
+"""How many of the latest sessions, and of their mails, are looked through for what waits for a person."""
+SENT = 500
+"""How many of the transfers that wait for an acknowledgment are looked at."""
+SHOWN = 100
+WORKERS = 8
+"""Sites that are looked at together: the work is waiting for the store."""
 _FILES = {
     "": ("page.html", "text/html"),
     "page.js": ("page.js", "text/javascript"),
@@ -79,49 +92,90 @@ def build() -> FastAPI:
     app.add_api_route(
         "/api/sites/{connection_id}/resume", resume_site, methods=["POST"], dependencies=changes
     )
+    app.add_api_route("/api/attention", attention)
     app.add_api_route("/api/records/{key}", record)
+    app.add_api_route("/api/sent", sent_transfers)
+    app.add_api_route("/api/sent/{key}", sent_transfer)
     for name in _FILES:
         app.add_api_route(f"/{name}", partial(_file, name))
     app.add_exception_handler(GatewayError, _told)
     return app
 
 
-def sites(session: SessionDep) -> list[dict[str, Any]]:
+def sites(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
     """How every site stands: those with a connection of type ``pop3``, and those the store has a ledger of."""
     store = _store()
     known = session.scalars(select(Connection.conn_id).where(Connection.conn_type == "pop3"))
     stored = (name.removesuffix(".json") for name in store.names("ledger"))
     names = {str(name) for name in known} | {name for name in stored if not name.startswith("%")}
-    return [_standing(store, name) for name in sorted(names)]
+    readable = _readable(names, user, session)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(lambda name: _standing(store, name, name in readable), sorted(names)))
 
 
-def transfers(connection_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[dict[str, Any]]:
+def transfers(
+    connection_id: str,
+    user: GetUserDep,
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> list[dict[str, Any]]:
     """The last transfers of a site, newest first, as the lines of ``transfers/``."""
-    return list(islice(latest_lines(_store(), connection_id, _days()), limit))
+    lines = chain.from_iterable(latest_batches(_store(), _days(), connection_id))
+    return _without_logins(list(islice(lines, limit)), user, session)
 
 
-def record(key: str) -> dict[str, Any]:
+def attention(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
+    """Of the latest sessions of all sites the mails a person must look at, newest first.
+
+    Those are the mails in quarantine, but for exact duplicates, which need nobody, and the reports that say of a
+    transfer of ours that it was not taken. ``since`` is how far back was looked.
+    """
+    since, sessions, looked_at = layout.timestamp(utc_now()), 0, 0
+    found: list[dict[str, Any]] = []
+    released: set[str] = set()
+    for lines in islice(latest_batches(_store(), _days()), SESSIONS):
+        sessions, looked_at = sessions + 1, looked_at + len(lines)
+        since = min([since, *(line["created_at"] for line in lines)])
+        released |= {line["replaces"] for line in lines}
+        found += [line for line in lines if line["key"] not in released and _needs_a_person(line)]
+        if looked_at >= LINES:
+            break
+    mails = _without_logins(found[:SHOWN], user, session)
+    return {"since": since, "sessions": sessions, "count": len(found), "mails": mails}
+
+
+def record(key: str, user: GetUserDep, session: SessionDep) -> dict[str, Any]:
     """One transfer record, whole."""
-    if len(key) != 40 or not key.isalnum():
-        raise HTTPException(404)
-    try:
-        return read_record(_store(), key).to_json()
-    except StoreCorrupt:
-        raise HTTPException(404) from None
+    found = _found(lambda: read_record(_store(), key).to_json(), key)
+    return _without_logins([found], user, session)[0]
 
 
-def suspend_site(connection_id: str, wish: Suspend, user: GetUserDep) -> dict[str, Any]:
+def sent_transfers() -> dict[str, Any]:
+    """The transfers that wait for an acknowledgment: those that are overdue, then by their deadline."""
+    store = _store()
+    keys = sent.waiting_keys(store)
+    found = sorted(
+        waiting(store, utc_now(), keys=keys[:SENT]),
+        key=lambda one: (not one.overdue, one.ack_deadline or "~"),
+    )
+    return {"waiting": len(keys), "looked_at": SENT, "transfers": [one.to_json() for one in found[:SHOWN]]}
+
+
+def sent_transfer(key: str) -> dict[str, Any]:
+    """One transfer we sent, how it stands, and everything that happened to it."""
+    store = _store()
+    found = _found(lambda: tracked(store, key, utc_now()).to_json(), key)
+    return {**found, "events": [event.to_json() for event in sent.events(store, key)]}
+
+
+def suspend_site(connection_id: str, wish: Suspend, user: GetUserDep) -> None:
     """Suspend the polling of a site."""
-    store = _store()
-    suspend(connection_id, store, utc_now(), by=user.get_name(), reason=wish.reason)
-    return _standing(store, connection_id)
+    suspend(connection_id, _store(), utc_now(), by=user.get_name(), reason=wish.reason)
 
 
-def resume_site(connection_id: str, wish: Nothing) -> dict[str, Any]:
+def resume_site(connection_id: str, wish: Nothing) -> None:
     """Poll a site again."""
-    store = _store()
-    resume(connection_id, store)
-    return _standing(store, connection_id)
+    resume(connection_id, _store())
 
 
 def _store() -> Store:
@@ -134,11 +188,56 @@ def _opened(base_path: str) -> Store:
     return open_store(base_path)
 
 
-def _standing(store: Store, name: str) -> dict[str, Any]:
+def _standing(store: Store, name: str, readable: bool) -> dict[str, Any]:
     try:
-        return status(Pop3Hook(name).site, store, utc_now()).to_json()
+        found = status(Pop3Hook(name).site, store, utc_now()).to_json()
+    except ConfigurationError as error:
+        why = str(error) if readable else "what is wrong is told to who may read connections"
+        return {"site": name, "error": f"{type(error).__name__}: {why}"}
     except GatewayError as error:
         return {"site": name, "error": f"{type(error).__name__}: {error}"}
+    return found if readable else {**found, "address": "", "login": ""}
+
+
+def _readable(names: Set[str], user: BaseUser, session: Session) -> set[str]:
+    """Those of the connections that this person may read."""
+    teams = Connection.get_conn_id_to_team_name_mapping(list(names), session=session)
+    manager = get_auth_manager()
+    return {
+        name
+        for team in {teams.get(name) for name in names}
+        for name in manager.filter_authorized_connections(
+            conn_ids={name for name in names if teams.get(name) == team},
+            user=user,
+            method="GET",
+            team_name=team,
+        )
+    }
+
+
+def _without_logins(
+    documents: list[dict[str, Any]], user: BaseUser, session: Session
+) -> list[dict[str, Any]]:
+    """Transfer records without the login their DESTINATION is, where this person may not read the connection."""
+    readable = _readable({each["originator"] for each in documents}, user, session)
+    return [each if each["originator"] in readable else {**each, "destination": ""} for each in documents]
+
+
+def _needs_a_person(line: dict[str, Any]) -> bool:
+    if line["rejected"]:
+        return bool(line["rejected"]["reason"]["code"] != "duplicate-octets")
+    report, about = line["report"], line["acknowledges"]
+    return bool(report and report["verdict"] == "negative" and about and about["key"])
+
+
+def _found(read: Callable[[], dict[str, Any]], key: str) -> dict[str, Any]:
+    """:raises HTTPException: there is nothing under this key."""
+    if len(key) != 40 or not key.isalnum():
+        raise HTTPException(404, "there is no such record")
+    try:
+        return read()
+    except StoreCorrupt:
+        raise HTTPException(404, "there is no such record") from None
 
 
 def _days() -> Iterator[datetime]:

@@ -1,17 +1,21 @@
-"""The page asks for a login, shows what the store knows, and lets those who may suspend and resume."""
+"""The page asks for a login, shows what the store knows to who may see it, and lets those who may suspend and resume."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from support.maildrop import Maildrop, letter
+from support.transfers import send
 
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.hooks.page import PREFIX
+from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.ui import app
 
 Client = Callable[[str], TestClient]
 
@@ -67,7 +71,15 @@ def get(client: TestClient, path: str) -> Any:
 
 def test_nothing_is_there_for_who_is_not_logged_in(client: Client, site: str) -> None:
     nobody = client("")
-    for path in ("", "page.js", "api/sites", f"api/sites/{site}/transfers", "api/records/" + "0" * 40):
+    key = "0" * 40
+    asked = (
+        f"api/sites/{site}/transfers",
+        "api/attention",
+        f"api/records/{key}",
+        "api/sent",
+        f"api/sent/{key}",
+    )
+    for path in ("", "page.js", "api/sites", *asked):
         assert nobody.get(f"{PREFIX}/{path}").status_code == 401, path
     for word in ("suspend", "resume"):
         assert nobody.post(f"{PREFIX}/api/sites/{site}/{word}", json={}).status_code == 401
@@ -93,23 +105,76 @@ def test_a_viewer_sees_how_sites_stand_and_what_came_last(client: Client, site: 
 def test_what_is_not_there_is_not_found(client: Client, site: str) -> None:
     viewer = client("viewer")
     assert get(viewer, "api/sites/nobody/transfers") == []
-    for key in ("0" * 40, "..", "x"):
-        assert viewer.get(f"{PREFIX}/api/records/{key}").status_code in (404, 405)
+    for what in ("records", "sent"):
+        for key in ("0" * 40, "..", "x"):
+            assert viewer.get(f"{PREFIX}/api/{what}/{key}").status_code in (404, 405)
+
+
+def test_server_and_login_are_for_who_may_read_the_connection(client: Client, site: str) -> None:
+    for role, told in (("viewer", False), ("user", False), ("op", True), ("admin", True)):
+        person = client(role)
+        standing = {each["site"]: each for each in get(person, "api/sites")}[site]
+        assert (standing["address"], standing["login"]) == (
+            ("pop.example.com:110", "edi") if told else ("", "")
+        )
+        (line,) = get(person, f"api/sites/{site}/transfers?limit=1")
+        record = get(person, f"api/records/{line['key']}")
+        assert (line["destination"], record["destination"]) == (("edi", "edi") if told else ("", "")), role
 
 
 def test_a_connection_that_makes_no_sense_is_one_line_of_the_list(
     client: Client, site: str, connection: Callable[..., str]
 ) -> None:
     connection(site, conn_type="pop3", host="", login="edi")
-    error = {each["site"]: each for each in get(client("viewer"), "api/sites")}[site]["error"]
-    assert "host is empty" in error
+    errors = {
+        role: {each["site"]: each for each in get(client(role), "api/sites")}[site]["error"]
+        for role in ("op", "viewer")
+    }
+    assert "host is empty" in errors["op"]
+    assert errors["viewer"] == "ConfigurationError: what is wrong is told to who may read connections"
+
+
+def test_what_needs_a_person_is_looked_for_in_the_latest_sessions(
+    client: Client, maildrop: Callable[..., Maildrop], site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = maildrop(letter(3), letter(3, b"other"), letter(4, b"once"), letter(4, b"twice"))
+    drop.now.time = datetime.now(timezone.utc)
+    drop.poll()
+    classify(drop.site, drop.store)
+    viewer = client("viewer")
+    found = get(viewer, "api/attention")
+    assert [line["rejected"]["reason"]["code"] for line in found["mails"]] == ["duplicate-message-id"] * 2
+    assert (found["sessions"], found["count"]) == (2, 2)
+    monkeypatch.setattr(app, "SHOWN", 1)
+    few = get(viewer, "api/attention")
+    assert ([line["key"] for line in few["mails"]], few["count"]) == ([found["mails"][0]["key"]], 2)
+    monkeypatch.setattr(app, "SESSIONS", 1)
+    assert get(viewer, "api/attention")["since"] > found["since"]
+    monkeypatch.setattr(app, "SESSIONS", 2)
+    monkeypatch.setattr(app, "LINES", 1)
+    assert get(viewer, "api/attention")["sessions"] == 1
+
+
+def test_of_very_many_that_wait_some_are_looked_at(
+    client: Client, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(tmp_path)
+    names = [send(store, name).xfer_ident for name in ("a", "b")]
+    monkeypatch.setattr(app, "SENT", 1)
+    found = get(client("viewer"), "api/sent")
+    assert (found["waiting"], found["looked_at"]) == (2, 1)
+    (one,) = found["transfers"]
+    assert one["xfer_ident"] in names
+    events = get(client("viewer"), f"api/sent/{one['key']}")["events"]
+    assert {event["name"] for event in events} == {"smtp-0001", "r-1"}
 
 
 def test_who_may_change_connections_suspends_and_resumes(client: Client, site: str) -> None:
-    suspended = client("op").post(f"{PREFIX}/api/sites/{site}/suspend", json={"reason": "quiet"}).json()
-    assert suspended["held"].endswith("by a op: quiet")
-    assert get(client("viewer"), "api/sites")[0]["held"] == suspended["held"]
-    assert client("op").post(f"{PREFIX}/api/sites/{site}/resume", json={}).json()["held"] == ""
+    op = client("op")
+    assert op.post(f"{PREFIX}/api/sites/{site}/suspend", json={"reason": "quiet"}).status_code == 200
+    assert get(op, "api/sites")[0]["held"].endswith("by a op: quiet")
+    assert op.post(f"{PREFIX}/api/sites/{site}/resume", json={}).status_code == 200
+    assert get(op, "api/sites")[0]["held"] == ""
 
 
 def test_a_viewer_and_another_sites_form_change_nothing(client: Client, site: str) -> None:
