@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_pop3_gateway import records
@@ -81,7 +82,8 @@ def test_the_summary_counts_the_evidence() -> None:
 
 @pytest.mark.parametrize("kind", [TransferRecord, ManifestEntry, LedgerEntry])
 def test_the_layout_page_names_every_field(kind: Any) -> None:
-    names = {field.name.rstrip("_") for field in dataclasses.fields(kind)}
+    fields = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else dataclasses.fields(kind)
+    names = {field.name.rstrip("_") for field in fields}
     assert {name for name in names if f"`{name}`" not in LAYOUT} == set()
 
 

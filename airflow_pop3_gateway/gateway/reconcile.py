@@ -11,10 +11,11 @@ download, which the session recognises by its octets, never a mail.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+import msgspec
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway.listing import Listing, MailClient, head_digests
@@ -103,15 +104,15 @@ def reconcile(
 
 def _seen(entry: LedgerEntry, retention: Retention) -> LedgerEntry:
     if entry.state == "COMMITTED" and retention.outcome(entry) == "left":
-        return dataclasses.replace(entry, state="KEPT", why="left", gone_since=None)
-    return dataclasses.replace(entry, gone_since=None) if entry.gone_since else entry
+        return msgspec.structs.replace(entry, state="KEPT", why="left", gone_since=None)
+    return msgspec.structs.replace(entry, gone_since=None) if entry.gone_since else entry
 
 
 def _not_listed(ledger: Ledger, uidl: str, entry: LedgerEntry, now: datetime) -> None:
     if entry.state in ("DELETE_PENDING", "DELETED"):
         del ledger.entries[uidl]
     elif entry.gone_since is None:
-        ledger.entries[uidl] = dataclasses.replace(entry, gone_since=layout.timestamp(now))
+        ledger.entries[uidl] = msgspec.structs.replace(entry, gone_since=layout.timestamp(now))
     elif now - layout.moment(entry.gone_since) > FORGET_AFTER:
         del ledger.entries[uidl]
 
@@ -134,7 +135,7 @@ def _adopt(ledger: Ledger, listing: Listing, client: MailClient, known: dict[int
         marks = [(head, listing.sizes[number]) for head in heads]
         old = next((lost.pop(mark) for mark in marks if mark in lost), None)
         if old is not None:
-            entry = dataclasses.replace(ledger.entries.pop(old), gone_since=None)
+            entry = msgspec.structs.replace(ledger.entries.pop(old), gone_since=None)
             known[number] = ledger.entries[listing.names[number]] = entry
             adopted += 1
     log.warning("%s: most known UIDLs are gone; %d mails recognised by their headers.", ledger.site, adopted)

@@ -1,10 +1,16 @@
-"""The journal of a maildrop: a line of a manifest, an entry of a ledger, a suspension."""
+"""The journal of a maildrop: a line of a manifest, an entry of a ledger, a suspension.
+
+The first two are written and read by the ten thousand, so they are structs of msgspec: their JSON form is their
+fields, and the collector of garbage is not asked to look at them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from airflow_pop3_gateway.records.jsonable import Jsonable
 
@@ -14,8 +20,7 @@ SUSPENSION_SCHEMA = "airflow-pop3-gateway/suspension/1"
 LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestEntry(Jsonable):
+class ManifestEntry(msgspec.Struct, frozen=True, gc=False):
     """One mail of a batch: a line of ``manifest.jsonl``.
 
     ``offset`` and ``length`` address the exact wire octets in the segment. ``list_size`` is what LIST claimed.
@@ -43,8 +48,7 @@ class ManifestEntry(Jsonable):
         return f"{self.batch}-{self.index:06d}"
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry(Jsonable):
+class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
     """What is known of one UIDL of a site.
 
     :ivar stored_at: when it was retrieved; :ivar gone_since: first session that no longer listed it.
@@ -62,17 +66,7 @@ class LedgerEntry(Jsonable):
 
     def become(self, state: LedgerState) -> LedgerEntry:
         """The same in another state."""
-        return LedgerEntry(
-            state,
-            self.batch,
-            self.index,
-            self.list_size,
-            self.sha256,
-            self.head_sha256,
-            self.stored_at,
-            self.gone_since,
-            self.why,
-        )
+        return msgspec.structs.replace(self, state=state)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ lie in ``transfers/``.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring_ascii as quoted
+from itertools import islice
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.errors import StoreCorrupt
 from airflow_pop3_gateway.records import LEDGER_SCHEMA, LedgerEntry, LedgerState
@@ -26,6 +27,20 @@ from airflow_pop3_gateway.store.spool import read_manifest
 
 PIECE = 256
 """Entries that are written at once."""
+
+
+class _Document(msgspec.Struct):
+    """What is read of the JSON object."""
+
+    open_batch: str | None
+    batches: list[str]
+    refusals: dict[str, int]
+    entries: dict[str, LedgerEntry]
+    generation: int
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass
@@ -62,21 +77,14 @@ class Ledger:
         if data is None:
             return cls(site)._as_stored(hashlib.sha256())
         try:
-            document: Mapping[str, Any] = json.loads(data)
-            ledger = cls(
-                site,
-                {uidl: LedgerEntry.from_json(entry) for uidl, entry in document["entries"].items()},
-                list(document["batches"]),
-                document["open_batch"],
-                dict(document["refusals"]),
-                int(document["generation"]),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            read = _decode(data)
+        except (msgspec.MsgspecError, UnicodeError) as error:
             raise StoreCorrupt(
                 f"{address} is not a ledger ({error}). Move it away: mails are then downloaded again and "
                 "recognised as duplicates, none is lost.",
                 key=layout.ledger(site),
             ) from None
+        ledger = cls(site, read.entries, read.batches, read.open_batch, read.refusals, read.generation)
         return ledger._as_stored(hashlib.sha256(data))
 
     def _as_stored(self, digest: hashlib._Hash) -> Ledger:
@@ -116,16 +124,13 @@ class Ledger:
         """The document as JSON in pieces, for there may be very many entries; they are digested on the way."""
         rest = {**self._document(), "generation": self.generation}
         del rest["entries"]
-        lines = [json.dumps(rest, separators=(",", ":"))[:-1], ',"entries":{']
-        comma = ""
-        for uidl, entry in self.entries.items():
-            lines.append(f"{comma}{quoted(uidl)}:{_line(entry)}")
-            comma = ","
-            if len(lines) == PIECE:
-                digest.update(piece := "".join(lines).encode())
-                yield piece
-                lines.clear()
-        digest.update(piece := ("".join(lines) + "}}").encode())
+        piece = _encode(rest)[:-1] + b',"entries":{'
+        entries, comma = iter(self.entries.items()), b""
+        while some := dict(islice(entries, PIECE)):
+            digest.update(piece)
+            yield piece
+            piece, comma = comma + _encode(some)[1:-1], b","
+        digest.update(piece := piece + b"}}")
         yield piece
 
     def recover(self, store: Store, state: LedgerState) -> int:
@@ -144,16 +149,6 @@ class Ledger:
             )
         self.batches = sorted({*self.batches, batch})
         return len(manifest)
-
-
-def _line(entry: LedgerEntry) -> str:
-    """:meth:`LedgerEntry.to_json`, written out because a session writes thousands."""
-    gone_since = quoted(entry.gone_since) if entry.gone_since else "null"
-    return (
-        f'{{"state":"{entry.state}","batch":{quoted(entry.batch)},"index":{entry.index},"list_size":{entry.list_size},'
-        f'"sha256":"{entry.sha256}","head_sha256":"{entry.head_sha256}","stored_at":{quoted(entry.stored_at)},'
-        f'"gone_since":{gone_since},"why":{quoted(entry.why)}}}'
-    )
 
 
 def waiting_batches(store: Store, site: str) -> list[str]:

@@ -13,13 +13,13 @@ what the ledger needs is remembered. The octets between ``offset`` and ``offset 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.errors import CommandRefused, StoreCorrupt
 from airflow_pop3_gateway.records import MANIFEST_SCHEMA, LedgerEntry, LedgerState, ManifestEntry
@@ -41,8 +41,12 @@ SHORT_BYTES = 16 << 10
 process, to get it back after every mail costs more than the digest of a short one."""
 STEP_BYTES = 2047
 """The most that ``hashlib`` digests without giving up the interpreter lock."""
+LINES = 128
+"""Lines of the manifest that are written at once; each has at most some 6 KB."""
 HEAD_BYTES = 1 << 20
 """A header block longer than this is not digested; the mail can then be proven by a download only."""
+_encode_lines = msgspec.json.Encoder().encode_lines
+_decode_lines = msgspec.json.Decoder(ManifestEntry).decode_lines
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FIELDS = re.compile(
     r"\n(?=[dfmst])(message-id|from|to|subject|date)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.ASCII
@@ -102,9 +106,7 @@ class SpoolWriter:
         self._looking = True
         self._moment, self._stale = "", 0.0
         self._manifest: Writer | None = None
-        self._lines = bytearray()
-        where = {"schema": MANIFEST_SCHEMA, "site": site, "batch": batch}
-        self._line_start = f'{json.dumps(where, separators=(",", ":"))[:-1]},"index":'
+        self._lines: list[ManifestEntry] = []
 
     def begin(self, number: int) -> None:
         """A mail begins (:class:`pop3.Sink`)."""
@@ -190,20 +192,29 @@ class SpoolWriter:
             self._on_mail(self._mails, self.octets)
 
     def _note(self, number: int, sha256: str, head_sha256: str) -> None:
-        """Add a line to the manifest: :meth:`ManifestEntry.to_json` of this mail, written out because it is written
-        for every mail while the server waits."""
+        """Add a line to the manifest."""
         if (clock := time.monotonic()) >= self._stale:  # the text has milliseconds, so it is good for one
             self._moment, self._stale = self._now(), clock + 0.001
-        uidl, list_size, index = self._uidls[number], self._sizes[number], len(self.arrived)
-        self.arrived[number] = LedgerEntry(
-            self._state, self.batch, index, list_size, sha256, head_sha256, self._moment
+        list_size, index, batch, moment = self._sizes[number], len(self.arrived), self.batch, self._moment
+        self.arrived[number] = LedgerEntry(self._state, batch, index, list_size, sha256, head_sha256, moment)
+        self._lines.append(
+            ManifestEntry(
+                MANIFEST_SCHEMA,
+                self._site,
+                batch,
+                index,
+                self._uidls[number],
+                self._segment,
+                self._start,
+                self._length,
+                sha256,
+                head_sha256,
+                list_size,
+                moment,
+                _few_fields(self._head),
+            )
         )
-        self._lines += (
-            f'{self._line_start}{index},"uidl":{quoted(uidl)},"segment":"{self._segment}",'
-            f'"offset":{self._start},"length":{self._length},"sha256":"{sha256}","head_sha256":"{head_sha256}",'
-            f'"list_size":{list_size},"retrieved_at":"{self._moment}","headers":{{{_few_fields(self._head)}}}}}\n'
-        ).encode()
-        if len(self._lines) >= DIRECT_BYTES:
+        if len(self._lines) >= LINES:
             self._flush_lines()
 
     def refused(self, number: int, error: CommandRefused) -> None:
@@ -218,7 +229,7 @@ class SpoolWriter:
     def _flush_lines(self) -> Writer:
         if self._manifest is None:
             self._manifest = self._store.create(layout.manifest(self._site, self.batch))
-        self._manifest.write(self._lines)
+        self._manifest.write(_encode_lines(self._lines))
         self._lines.clear()
         return self._manifest
 
@@ -245,15 +256,15 @@ class SpoolWriter:
         self._writer = self._manifest = None
 
 
-def _few_fields(head: bytearray) -> str:
-    """The items of a JSON object: the first field of each name, unfolded."""
+def _few_fields(head: bytearray) -> dict[str, str]:
+    """The first field of each name, unfolded."""
     fields: dict[str, str] = {}
     for name, value in _FIELDS.findall((b"\n" + head).decode("utf-8", "replace")):
         if (name := name.lower()) not in fields:
             if "\n" in value:
                 value = value.replace("\r\n", "").replace("\n", "")
-            fields[name] = quoted(value.rstrip("\r")[:998])
-    return ",".join([f'"{name}":{value}' for name, value in fields.items()])
+            fields[name] = value.rstrip("\r")[:998]
+    return fields
 
 
 def read_manifest(store: Store, site: str, batch: str) -> list[ManifestEntry] | None:
@@ -265,8 +276,8 @@ def read_manifest(store: Store, site: str, batch: str) -> list[ManifestEntry] | 
     if data is None:
         return None
     try:
-        return [ManifestEntry.from_json(json.loads(line)) for line in data.decode().splitlines()]
-    except (ValueError, TypeError) as error:
+        return _decode_lines(data)
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise StoreCorrupt(f"{layout.manifest(site, batch)} cannot be read: {error}", batch=batch) from None
 
 
