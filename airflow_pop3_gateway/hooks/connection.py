@@ -153,7 +153,7 @@ _ARTICLE = {
 def _number(value: Any, *, whole: bool) -> float | int | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if not math.isfinite(number) or (whole and not number.is_integer()):
         return None

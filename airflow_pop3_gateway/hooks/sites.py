@@ -48,6 +48,8 @@ def sites_from_file(url: str) -> list[str]:
         text = ObjectStoragePath(url).read_text()
     except FileNotFoundError:
         raise ConfigurationError(f"There is no file {url!r}.", field="url") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{url} is no text in UTF-8.", field="url") from None
     except OSError as error:
         raise StoreUnavailable(f"{url} cannot be read: {error}") from error
     return _sites(url, _read(text))
@@ -57,7 +59,7 @@ def sites_of_airflow(api_conn_id: str | None = None) -> list[str]:
     """Every connection of type ``pop3``: of the environment, and of Airflow's database where the API may be asked.
 
     :param api_conn_id: connection of type ``http`` to Airflow's API server, with a login that may read connections.
-    :raises ConfigurationError: when the API refuses the login.
+    :raises ConfigurationError: when the API refuses the login, or it is another one.
     :raises ConnectionLost: when the API cannot be reached.
     """
     found = set(_of_environment())
@@ -100,6 +102,11 @@ def _of_api(api: Connection) -> Iterator[str]:
                     if each["conn_type"] == "pop3":
                         yield each["connection_id"]
                 offset, total = offset + _PAGE, page["total_entries"]
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise ConfigurationError(
+                f"What connection {api.conn_id!r} leads to does not answer as Airflow's API does.",
+                field="api_conn_id",
+            ) from None
         except httpx.HTTPError as error:
             raise ConnectionLost(f"Airflow's API at {client.base_url} cannot be reached: {error}") from error
 

@@ -30,6 +30,7 @@ from airflow_pop3_gateway.errors import (
     GatewayError,
     StoreCorrupt,
     StoreError,
+    StoreUnavailable,
     StoreUnsuitable,
 )
 from airflow_pop3_gateway.store.groups import Group, grouping
@@ -38,6 +39,8 @@ from airflow_pop3_gateway.store.writers import TEMPORARY, LocalWriter, ObjectWri
 READ_CHUNK = 1 << 20
 """Octets of one read while streaming: large enough to hide a request, small against the memory of a worker."""
 _NEEDED = "must create exclusively to carry a journal: use a local folder, or S3 with conditional writes."
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems say that have none: link(2) names the first, SMB and FUSE say the others."""
 _ABSTRACT = (AbstractFileSystem, AsyncFileSystem)
 
 
@@ -257,6 +260,12 @@ class Store:
                     raise StoreUnsuitable(
                         f"{self.url} let a second writer of one key succeed; it {_NEEDED}", url=self.url
                     )
+        except StoreUnavailable as error:
+            if self._local and getattr(error.__cause__, "errno", None) in _NO_LINKS:
+                raise StoreUnsuitable(
+                    f"{self.url} is on a file system without hard links; it {_NEEDED}", url=self.url
+                ) from error
+            raise
         finally:
             with contextlib.suppress(GatewayError):
                 self.delete_tree(folder)

@@ -98,6 +98,7 @@ def test_what_the_form_leaves_empty_is_not_set() -> None:
         ({"extra": {"zzz": 1}}, "zzz", "options are"),
         ({"extra": {"max_messages": "many"}}, "max_messages", "whole number"),
         ({"extra": {"max_messages": 1.5}}, "max_messages", "whole number"),
+        ({"extra": {"max_messages": 10**400}}, "max_messages", "whole number"),
         ({"extra": {"max_messages": True}}, "max_messages", "whole number"),
         ({"extra": {"max_messages": 0}}, "max_messages", "at least 1"),
         ({"extra": {"reply_timeout": "nan"}}, "reply_timeout", "number"),

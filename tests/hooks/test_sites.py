@@ -57,6 +57,33 @@ def api() -> Iterator[int]:
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    "body", [b"<html>Log in</html>", b"[]", b'{"token": "t0ken"}', b'{"access_token": "t0ken"}']
+)
+def test_an_answer_that_is_none_of_airflows_api_names_the_connection(
+    body: bytes, connection: Callable[..., str]
+) -> None:
+    """A proxy that asks for a login of its own answers too."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection("api", conn_type="http", host="127.0.0.1", port=server.server_port)
+        with pytest.raises(ConfigurationError, match="'api'"):
+            sites_of_airflow("api")
+        server.shutdown()
+
+
 def test_a_variable_lists_them_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_SITES", '["orders", "invoices", "orders"]')
     assert sites_from_variable("sites") == ["orders", "invoices"]
@@ -71,6 +98,12 @@ def test_a_file_lists_them_as_json_or_as_lines(text: str, tmp_path: Path) -> Non
     assert sites_from_file((tmp_path / "sites").as_uri()) == ["a", "b"]
     with pytest.raises(ConfigurationError, match="no file"):
         sites_from_file((tmp_path / "nothing").as_uri())
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sites").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="no text"):
+        sites_from_file((tmp_path / "sites").as_uri())
 
 
 @pytest.mark.parametrize("text", ["[1]", '[""]', '{"a": "b"}', "two words", "7", "null"])

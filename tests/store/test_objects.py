@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -177,6 +179,37 @@ class _Base:
 def test_a_store_that_lets_a_second_writer_succeed_is_refused() -> None:
     with pytest.raises(StoreUnsuitable, match="second writer"):
         Store.at(_Base(_Forgetful()))
+
+
+@pytest.mark.parametrize("way", ["put", "replace"])
+def test_octets_are_synced_before_their_name_appears_and_the_name_after_it(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(tmp_path)
+    fsync = os.fsync
+    synced: list[tuple[bool, bool]] = []
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "a/b").exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    getattr(store, way)("a/b", b"octets")
+    assert synced == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_folder_without_hard_links_is_refused_for_good(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares of SMB are such; waiting would not help."""
+
+    def link(*paths: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreUnsuitable, match="hard links"):
+        Store.at(tmp_path)
 
 
 def test_trouble_of_the_file_system_is_unavailability_with_its_words(tmp_path: Path) -> None:
