@@ -24,6 +24,8 @@ from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/delivery-status", "message/global-delivery-status")
+_FAILED = ("failed", "failure", "expired")  # the latter two are what agents write, and mean it
+_OTHERS = ("delayed", "delivered", "relayed", "expanded")
 
 
 def parse(parts: Sequence[ReportPart]) -> Report | None:
@@ -62,8 +64,9 @@ def _recipient(group: Head) -> ReportedRecipient:
 
 
 def verdict(recipients: Sequence[ReportedRecipient]) -> Literal["negative", "undefined"]:
-    """Negative as soon as one has failed."""
+    """Negative as soon as one has failed; where the action is none of RFC 3464, its status decides."""
     failed = any(
-        one.action == "failed" or (not one.action and one.status.startswith("5")) for one in recipients
+        one.action in _FAILED or (one.action not in _OTHERS and one.status.startswith("5"))
+        for one in recipients
     )
     return "negative" if failed else "undefined"

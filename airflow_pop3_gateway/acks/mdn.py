@@ -32,7 +32,7 @@ from airflow_pop3_gateway.records import Outcome, Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/disposition-notification", "message/global-disposition-notification")
 
-_DISPOSITION = re.compile(r"(?:.*;)?\s*([a-z]+)\s*(?:/(.*))?\Z", re.DOTALL)
+_DISPOSITION = re.compile(r"(?:[^;]*;)?\s*([a-z]+)(?=[\s/;,(]|\Z)\s*(?:/(.*))?", re.DOTALL)
 _POSITIVE = ("displayed", "processed", "dispatched")
 _NEGATIVE = ("failed", "deleted")
 _RETURNED_OCTETS = 1 << 16

@@ -98,6 +98,9 @@ def _block(octets: bytes, at: int, room: int) -> tuple[bytes, int] | None:
             continue
         if not 0x20 < line[0] <= 0x60:
             return None
+        count = line[0] - 0x20
+        if len(line) <= 2 + (count + 2) // 3 * 4:  # whole groups filled with anything, and a checksum
+            line = line[: (count * 4 + 5) // 3]
         try:
             out.append(binascii.a2b_uu(line))
         except binascii.Error:

@@ -67,6 +67,7 @@ _PARAMETER = re.compile(
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"( *)')
 _AROUND = re.compile(r" ?([.@]) ?")
 _PLAIN_ADDRESS = rb"[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+@[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+"
 _ONE_ADDRESS = re.compile(rb"(" + _PLAIN_ADDRESS + rb")|[^<>\"(),;:\\]*<(" + _PLAIN_ADDRESS + rb")>")
@@ -297,6 +298,10 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
                 bare = []
             angle = token.strip("<>")
             bare = bare if angle.strip() else []
+        elif token[0] == '"' and not _QUOTED.fullmatch(token):  # never closed: the mark means nothing
+            if not angle:
+                yield from _mailboxes("".join(bare) + token.replace('"', " "))
+            bare = []
         elif token != "\\":
             bare.append(token)
     yield "".join(bare), angle
@@ -323,6 +328,9 @@ def _plain_addresses(text: str) -> list[str]:
     if "(" in text:
         text = next(_mailboxes(text.replace("<", " ")))[0]
     text = printable(text).strip("<>")
+    if '"' in text:
+        bare = _QUOTED.sub(lambda name: "" if name[1] else name[0], text)
+        text = bare if "@" in bare[1:] else text
     if '"' not in text:
         text = _AROUND.sub(r"\1", " ".join(text.split()))
     words = text.split() if '"' not in text else [text]

@@ -55,6 +55,10 @@ def test_the_message_and_each_recipient(line_end: bytes) -> None:
     [
         (b"failed", "negative"),
         (b"FAILED", "negative"),
+        (b"failure", "negative"),
+        (b"error\nStatus: 5.0.0", "negative"),
+        (b"expired\nStatus: 4.4.7", "negative"),
+        (b"delayed\nStatus: 5.0.0", "undefined"),
         (b"delayed", "undefined"),
         (b"delivered", "undefined"),
         (b"relayed", "undefined"),

@@ -154,6 +154,13 @@ def test_what_is_not_whole_is_left_in_the_text(text: bytes) -> None:
     assert from_text(text + whole) == ([("b.bin", b"b")], "uuencode-in-text")
 
 
+@pytest.mark.parametrize("data", [b"abc", b"abcd", b"a" * 45])
+def test_what_fills_a_line_up_and_its_checksum_are_no_part_of_the_file(data: bytes) -> None:
+    line = binascii.b2a_uu(data)[: 1 + -(-len(data) * 4 // 3)]
+    for more in (b"", b"X" * (-len(line[1:]) % 4), b"X" * (-len(line[1:]) % 4 + 1)):
+        assert from_text(b"begin 644 a\n" + line + more + b"\n`\nend\n") == ([("a", data)], "")
+
+
 def test_a_text_does_not_grow() -> None:
     """A line of one character can say that it is 45 octets: blanks at its end, which are zeros, may be cut."""
     data = b"a" * 42 + bytes(3)
