@@ -59,6 +59,8 @@ def test_an_address_with_and_without_a_name(text: str, address: str, name: str) 
         "a@",
         "a b@x.example",
         "a@x.example\r\nBcc: b@x.example",
+        "Name\r\nBcc: b@x.example <a@x.example>",
+        "a\x00b@x.example",
         "a@x.example> SIZE=1",
         "a@b@x.example",
         "x" * 65 + "@x.example",
