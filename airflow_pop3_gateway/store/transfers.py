@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
@@ -19,6 +21,9 @@ from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.objects import Store
+
+TOGETHER = 8
+"""Batches whose lines are read at once, where the latest are wanted: the work is waiting for the store."""
 
 Named = tuple[str, list[dict[str, Any]]]
 
@@ -90,12 +95,20 @@ def latest_batches(
     :param days: in the order they are looked at; a batch belongs to the day of its session (UTC).
     :param site: ``None`` for every site.
     """
+    keys = _latest_keys(store, days, site)
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        while some := list(islice(keys, TOGETHER)):
+            for data in pool.map(store.read, some):
+                yield [json.loads(line) for line in reversed(data.splitlines())]
+
+
+def _latest_keys(store: Store, days: Iterable[datetime], site: str | None) -> Iterator[str]:
     for day in days:
         folder = layout.transfers_of_day(day)
         found = [(layout.batch_of_session(name.removesuffix(".jsonl")), name) for name in store.names(folder)]
         for batch, name in sorted(found, reverse=True):
             if batch and (site is None or name == f"{layout.session(site, batch)}.jsonl"):
-                yield [json.loads(line) for line in reversed(store.read(f"{folder}/{name}").splitlines())]
+                yield f"{folder}/{name}"
 
 
 def lines_since(store: Store, since: datetime, now: datetime, passed_over: Container[str]) -> Iterator[Named]:

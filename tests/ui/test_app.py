@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import delete
 from support.maildrop import Maildrop, letter
 from support.transfers import send
 
@@ -120,6 +121,26 @@ def test_server_and_login_are_for_who_may_read_the_connection(client: Client, si
         (line,) = get(person, f"api/sites/{site}/transfers?limit=1")
         record = get(person, f"api/records/{line['key']}")
         assert (line["destination"], record["destination"]) == (("edi", "edi") if told else ("", "")), role
+
+
+def test_connections_of_airflows_database_are_sites(
+    client: Client, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many at once, for they are looked at by several threads."""
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    names = [f"stored_{number:02}" for number in range(20)]
+    with create_session() as session:
+        for name in names:
+            session.add(Connection(name, conn_type="pop3", host="pop.example.com", login=name))
+    try:
+        found = {each["site"]: each.get("login", each) for each in get(client("op"), "api/sites")}
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id.in_(names)))
+    assert found == {site: "edi", **{name: name for name in names}}
 
 
 def test_a_connection_that_makes_no_sense_is_one_line_of_the_list(
