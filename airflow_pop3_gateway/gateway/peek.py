@@ -155,9 +155,9 @@ class Lookout:
 
     def unknown(self, site: RemoteSite, listing: Listing) -> list[int]:
         """Step 3: numbers that a session would fetch."""
-        names, sizes = listing.names, listing.sizes
+        names, sizes, most = listing.names, listing.sizes, site.max_message_bytes
         self._known = {names[n]: sizes[n] for n in names if self._known.get(names[n]) == sizes[n]}
-        strange = [n for n in names if names[n] not in self._known]
+        strange = [n for n in names if names[n] not in self._known and (most is None or sizes[n] <= most)]
         if strange:
             ledger = Ledger.load(self._store, site.name)
             ledger.recover(self._store, "COMMITTED")
@@ -165,8 +165,7 @@ class Lookout:
                 entry = ledger.entries.get(names[n])
                 if entry is not None and entry.list_size == sizes[n]:
                     self._known[names[n]] = sizes[n]
-        most = site.max_message_bytes
-        return [n for n in strange if names[n] not in self._known and (most is None or sizes[n] <= most)]
+        return [n for n in strange if names[n] not in self._known]
 
     @property
     def judges(self) -> bool:

@@ -203,6 +203,11 @@ def batch_of_session(name: str) -> str:
     return batch if is_batch(batch) and name[:-28].endswith("-") else ""
 
 
+def session_day(name: str) -> str:
+    """``yyyymmdd`` of the batch of a :func:`session`, by its name."""
+    return name[-len("20261123T080000000Z-00000000") :][:8]
+
+
 def handed_on(consumer: str, name: str) -> str:
     """The folder of the claims to hand on what the batch of this :func:`session` has; the last one counts."""
     return f"handed/{segment(consumer)}/on/{name}"

@@ -58,6 +58,21 @@ def test_a_sweep_that_is_tried_again_announces_the_same(maildrop: Open) -> None:
     assert sweep(box, "run 1") == sweep(box, "run 1")
 
 
+def test_what_no_sweep_looks_at_any_more_leaves_no_mark(maildrop: Open) -> None:
+    """Each sweep lists the marks of batches: of those of years it would list them all."""
+    box = filled(maildrop, 1)
+    (key,) = sweep(box, days=7).keys
+    process(box, key, "a")
+    sweep(box, days=7)
+    box.now.pass_days(7)
+    assert sweep(box, days=7) == HandedOn("MAIL", "MAIL")
+    assert len(box.store.names(layout.settled("MAIL"))) == 1
+    box.now.pass_days(1)
+    assert sweep(box, days=7) == HandedOn("MAIL", "MAIL")
+    assert box.store.names(layout.settled("MAIL")) == []
+    assert sweep(box, days=30) == HandedOn("MAIL", "MAIL")
+
+
 def test_what_a_lost_event_left_behind_is_announced_again(maildrop: Open) -> None:
     box = filled(maildrop, 3)
     first, lost, last = sweep(box, "run 1", again_after=3600).keys

@@ -127,6 +127,12 @@ def test_the_ledger_is_read_only_when_something_is_listed_that_it_did_not_know(
     assert layout.ledger("edi") in read
 
 
+def test_a_mail_that_no_session_fetches_makes_nobody_read_the_ledger(maildrop: Open) -> None:
+    box = maildrop(letter(1), max_message_bytes=1)
+    box.store.put(layout.ledger("edi"), b"reading this fails")
+    assert look(box).messages == 0
+
+
 @pytest.mark.parametrize(
     ("awaited", "messages"),
     [

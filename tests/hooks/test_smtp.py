@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from airflow_pop3_gateway.errors import ConfigurationError, RelayRefused, RelayUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, RelayRefused, RelayUnavailable, StoreUnavailable
+from airflow_pop3_gateway.gateway.send import Envelope
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.testing.certificates import Certificates
 from airflow_pop3_gateway.testing.smtp_server import Delivered, SmtpServer
@@ -63,6 +64,21 @@ def test_implicit_tls_with_the_default_options_too(
     server = smtp_server(security="tls")
     send(relay(server, extra=extra))
     assert len(server.box) == 1
+
+
+def test_a_mail_whose_octets_break_off_is_completed_by_no_other(relay: Define, smtp_server: Start) -> None:
+    """What is said next on its connection would be taken for its end."""
+    server = smtp_server()
+
+    def break_off() -> Iterator[bytes]:
+        yield MESSAGE * 2000
+        raise StoreUnavailable("the file cannot be read")
+
+    with GatewaySmtpHook(relay(server, extra=PLAIN)) as hook:
+        with pytest.raises(StoreUnavailable):
+            hook.submit(Envelope("", ("a@example.com",), 0), break_off)
+        assert hook.send_raw("", ["b@example.com"], MESSAGE) == {}
+    assert server.box == [Delivered("", ("b@example.com",), MESSAGE)]
 
 
 def test_one_connection_carries_many_messages(relay: Define, smtp_server: Start) -> None:
