@@ -208,7 +208,7 @@ function siteRow(site, session) {
   if (!site.held) actions.append(button("Poll now", () => pollNow(site.site)));
   return row(
     together(toTransfers(site.site), account),
-    element("td", foreign(site.held || windows), site.held ? "held" : "good"),
+    element("td", foreign(site.held || windows), `polling ${site.held ? "held" : "good"}`),
     sessionCell(session),
     when(ofBatch(site.last_batch)),
     number(site.waiting_batches.length),
@@ -338,9 +338,11 @@ function sift() {
   byId("shown").textContent = rows.length ? `${shown} of the last ${some(rows.length, "mail", "mails")}` : "none in the last 30 days";
 }
 
+// Characters that turn the direction of reading are told apart here, and turn nothing.
 function show(title, words) {
   byId("record-title").textContent = title;
-  byId("record").textContent = words;
+  byId("record").textContent = words.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (one) => `\\u${one.charCodeAt(0).toString(16)}`);
   byId("record-section").hidden = false;
   byId("record-title").focus();
 }

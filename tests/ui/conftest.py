@@ -117,7 +117,7 @@ def failed_task(database: None) -> Iterator[None]:
         conf.get("logging", "base_log_folder"),
         "dag_id=poll_orders/run_id=a-run/task_id=retrieve/attempt=1.log",
     )
-    log.parent.mkdir(parents=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
     lines = (
         {"level": "info", "event": "Downloading"},
         {

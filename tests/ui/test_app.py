@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +16,8 @@ from sqlalchemy import delete
 from support.maildrop import Maildrop, letter
 from support.transfers import send
 
+from airflow_pop3_gateway import operators, sensors
+from airflow_pop3_gateway.cli import parser
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.hooks.page import PREFIX
 from airflow_pop3_gateway.store import Store
@@ -92,6 +97,19 @@ def test_the_page_and_what_it_needs_come_from_here_alone(client: Client) -> None
         assert answer.headers["content-type"].startswith(kind)
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "//" not in answer.text.replace("// ", "")
+
+
+def test_the_page_knows_every_operator_and_tells_commands_that_exist() -> None:
+    script = importlib.resources.files(app.__package__).joinpath("page.js").read_text()
+    (ours,) = re.findall(r"const OURS = (\[[^\]]*\])", script)
+    tasks = {name for name in operators.__all__ if name.endswith("Operator")} | set(sensors.__all__)
+    assert set(json.loads(ours)) == tasks
+    commands = re.findall(r'command\("([a-z ]+)"', script)
+    assert len(commands) > 4
+    for words in commands:
+        parser().parse_args(
+            [*words.split(), "a_site", *(["an_ident"] if words == "quarantine release" else [])]
+        )
 
 
 def test_a_viewer_sees_how_sites_stand_and_what_came_last(client: Client, site: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -168,9 +169,12 @@ def test_what_partners_write_is_text_and_nothing_of_it_runs(
         f"[...document.querySelectorAll('[title]')].some((one) => one.title === '{long.strip()}')"
     )
     assert page.run("document.querySelectorAll('#attention bdi').length") > 0, "a direction of its own"
-    page.run("document.querySelectorAll('#transfers tr:last-child button')[0].click()")
-    page.until(shown("#record"))
-    assert "script>ran = 1" in page.text("#record")
+    for button, words in (
+        ("tr:last-child button", HOSTILE[:20]),
+        ("tr:first-child button", "\\u202eevil \u05d0"),
+    ):
+        page.run(f"document.querySelector('#transfers {button}').click()")
+        page.until(f"document.getElementById('record').textContent.includes({json.dumps(words)})")
     assert page.run("[typeof ran, document.scripts.length, document.images.length]") == ["undefined", 1, 0]
     assert page.complaints == []
 
