@@ -295,6 +295,19 @@ def test_a_worker_that_died_after_the_record_leaves_it_to_the_next_attempt(desk:
     assert (result.xfer_ident, result.attempts, len(desk.server.box)) == (ident, 2, 1)
 
 
+def test_what_another_worker_sent_since_the_history_was_read_is_not_sent_again(desk: Desk) -> None:
+    times = iter([False, True])
+
+    def another_worker_in_between() -> datetime:
+        if next(times, False):
+            desk.send(desk.request())
+        return desk.now
+
+    with pytest.raises(RelayUnavailable, match="Another worker"):
+        send(desk.request(), desk.store, desk.relay, now=another_worker_in_between)
+    assert len(desk.server.box) == 1
+
+
 def test_a_refusal_of_some_is_written_down_and_the_others_have_it(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk("rcpt-550:b@x.example")
     result = desk.send(desk.request("a@x.example", "b@x.example"))

@@ -272,6 +272,11 @@ def test_no_secret_is_in_a_repr_a_log_or_an_error(
         with pytest.raises(GatewayError) as caught:
             endpoint()
         shown += [repr(caught.value), str(caught.value.facts)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"https://127.0.0.1:{listener.getsockname()[1]}/token"
+    with pytest.raises(ConnectionLost) as lost:
+        TokenEndpoint(nowhere, "id", server.client_secret)()
+    assert lost.value.__cause__ is None and lost.value.__suppress_context__, "the request would be in the log"
     shown += [record.getMessage() for record in caplog.records]
     for text in shown:
         assert server.client_secret not in text

@@ -196,9 +196,27 @@ def test_after_stls_the_capabilities_are_asked_again_and_those_from_before_forgo
     assert "UIDL" in client.capabilities and client.tls is not None
 
 
-def test_without_stls_on_offer_nothing_secret_is_said(serve, connect):
+def test_what_was_said_before_stls_is_forgotten_though_nothing_is_said_behind_it(
+    serve, connect, server_context, ca_file
+):
     def script(peer):
-        before_stls(peer, b"USER\r\nSASL PLAIN\r\n")
+        before_stls(peer, b"STLS\r\nSASL LOGIN\r\n")
+        peer.answer(b"STLS", b"+OK\r\n")
+        peer.start_tls(server_context)
+        peer.answer(b"CAPA", b"-ERR what?\r\n")
+        peer.answer(b"USER box", b"+OK\r\n")
+        peer.answer(b"PASS secret", b"+OK\r\n")
+        peer.answer(b"CAPA", b"-ERR what?\r\n")
+
+    assert not connect(serve(script).site(security="starttls", ca_file=ca_file)).capabilities.known
+
+
+@pytest.mark.parametrize("offered", [b"USER\r\nSASL PLAIN\r\n", b"SASL CRAM-MD5 SCRAM-SHA-256\r\n"])
+def test_without_stls_on_offer_nothing_secret_is_said(serve, connect, offered):
+    """Not even what would protect the password: the mails behind it would go in the clear."""
+
+    def script(peer):
+        before_stls(peer, offered)
         assert peer.hear() == b""
 
     with pytest.raises(SecurityRefused):

@@ -18,7 +18,7 @@ from airflow_pop3_gateway.gateway.applications import Nowhere
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.smime import is_protected, objection, open_mail
-from airflow_pop3_gateway.smime.signed import sign
+from airflow_pop3_gateway.smime.signed import sign, verify
 
 US, THEM, OTHER = "us@us.example", "them@partner.example", "other@other.example"
 HEADER = b"From: them@partner.example\r\nTo: us@us.example\r\nSubject: order\r\n"
@@ -260,6 +260,20 @@ def test_a_partner_who_must_protect_and_does_not_is_objected_to(needs: str, send
     assert reason is not None and reason.code == "insufficient-message-security"
     opened = open_mail(send(sign=True, encrypt=True), ring, Limits(), NOW)
     assert opened is not None and objection(ring, THEM, opened.protection) is None
+
+
+@pytest.mark.parametrize("kind", ["data", "compressed_data"])
+def test_a_signature_over_one_type_of_content_says_nothing_of_another(kind: str) -> None:
+    """RFC 5652 §11.1: the type is among what was signed, so that octets cannot be shown as something else."""
+    content = b"Content-Type: text/plain\r\n\r\nten widgets\r\n"
+    signed = cms.ContentInfo.load(sign(content, RING.own))["content"]  # type: ignore[arg-type]
+    signed["encap_content_info"] = {"content_type": kind}
+    if kind == "data":
+        assert len(verify(signed, content, RING, THEM, NOW)) == 1
+    else:
+        with pytest.raises(MailRefused) as caught:
+            verify(signed, content, RING, THEM, NOW)
+        assert caught.value.code == "smime-broken"
 
 
 # ------------------------------------------------------------------------------------------------------ garbage
