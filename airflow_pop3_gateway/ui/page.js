@@ -250,7 +250,7 @@ function sentRow(transfer) {
     `${positive} yes, ${negative} no, ${open} silent`,
     element("td", transfer.overdue ? "overdue" : transfer.status.state, transfer.overdue ? "bad" : "held"),
     transfer.ack_deadline ? when(transfer.ack_deadline) : element("span", "no deadline", "quiet"),
-    Object.values(transfer.asked_by).slice(0, 1).join(),
+    transfer.asked_by.dag_id,
   );
 }
 
@@ -269,8 +269,12 @@ async function showAll() {
   if (sites) fill("sites", sites.map((site) => siteRow(site, sessions?.get(site.site))));
   if (sent) fill("sent", sent.transfers.map(sentRow));
   byId("sent-section").hidden = !sent?.transfers.length;
+  const isOver = (task) => {
+    const last = sessions?.get(task.site);
+    return task.operator === "RetrieveOperator" && last?.state === "success" && last.start_date > task.start_date;
+  };
   const rows = [
-    ...(sites ?? []).flatMap(ofSite), ...(unhappy ?? []).map(ofTask),
+    ...(sites ?? []).flatMap(ofSite), ...(unhappy ?? []).filter((task) => !isOver(task)).map(ofTask),
     ...(sent?.transfers ?? []).filter((one) => one.overdue).map(ofSent), ...(mails?.mails ?? []).map(ofMail),
   ];
   fill("attention", rows);

@@ -102,51 +102,49 @@ def received(
 
 
 @pytest.fixture
-def failed_task(database: None) -> Iterator[None]:
-    """What Airflow keeps of a task of a DAG ``poll_orders`` that failed: its row, its rendered fields, its log."""
+def ran(database: None) -> Iterator[Callable[[str], None]]:
+    """``ran(state)``: what Airflow keeps of a task that retrieved ``orders``: its row, its rendered fields, its log."""
     from airflow.configuration import conf
     from airflow.models import DagModel, DagRun, TaskInstance
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.utils.session import create_session
 
-    which = {"dag_id": "poll_orders", "run_id": "a-run"}
-    task = {**which, "task_id": "retrieve", "map_index": -1}
-    now = datetime.now(timezone.utc)
-    log = Path(
-        conf.get("logging", "base_log_folder"),
-        "dag_id=poll_orders/run_id=a-run/task_id=retrieve/attempt=1.log",
-    )
-    log.parent.mkdir(parents=True, exist_ok=True)
-    lines = (
-        {"level": "info", "event": "Downloading"},
-        {
-            "level": "error",
-            "event": "Task failed",
-            "error_detail": [{"exc_type": "Pop3LoginRefused", "exc_value": "[AUTH] no"}],
-        },
-    )
-    log.write_text("".join(json.dumps({"timestamp": now.isoformat(), **line}) + "\n" for line in lines))
-    state = {"state": "failed", "start_date": now, "end_date": now}
     with create_session() as session:
         session.add(DagBundleModel(name="a-bundle"))
         session.flush()
         session.add(DagModel(dag_id="poll_orders", bundle_name="a-bundle"))
-        session.execute(insert(DagRun).values(**which, run_type="manual", run_after=now, _state="failed"))
-        session.execute(
-            insert(TaskInstance).values(
-                **task,
-                **state,
-                id=uuid.uuid4(),
-                try_number=1,
-                pool="default_pool",
-                operator="RetrieveOperator",
-            )
+
+    def run(state: str) -> None:
+        now = datetime.now(timezone.utc)
+        which = {"dag_id": "poll_orders", "run_id": uuid.uuid4().hex}
+        task = {**which, "task_id": "retrieve", "map_index": -1}
+        told = (
+            {"level": "info", "event": "Downloading"},
+            {
+                "level": "error",
+                "event": "Task failed",
+                "error_detail": [{"exc_type": "Refused", "exc_value": "[AUTH] no"}],
+            },
         )
-        session.execute(
-            insert(RenderedTaskInstanceFields).values(**task, rendered_fields={"pop3_conn_id": "orders"})
-        )
-    yield
+        logs = Path(conf.get("logging", "base_log_folder"), "dag_id=poll_orders", f"run_id={which['run_id']}")
+        log = logs / "task_id=retrieve" / "attempt=1.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("".join(json.dumps({"timestamp": now.isoformat(), **line}) + "\n" for line in told))
+        with create_session() as session:
+            session.execute(insert(DagRun).values(**which, run_type="manual", run_after=now, _state=state))
+            row = {
+                "id": uuid.uuid4(),
+                "try_number": 1,
+                "pool": "default_pool",
+                "operator": "RetrieveOperator",
+            }
+            times = {"start_date": now, "end_date": now}
+            session.execute(insert(TaskInstance).values(**task, **row, **times, state=state))
+            fields = {"pop3_conn_id": "orders"}
+            session.execute(insert(RenderedTaskInstanceFields).values(**task, rendered_fields=fields))
+
+    yield run
     with create_session() as session:
         for table in (RenderedTaskInstanceFields, TaskInstance, DagRun, DagModel):
             session.execute(delete(table).where(table.dag_id == "poll_orders"))

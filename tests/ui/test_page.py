@@ -108,17 +108,33 @@ def test_what_was_released_needs_nobody(look: Open, store: Store, received: Rece
     assert "multiple-attachments, released since" in rows(page, "transfers")[1]
 
 
-@pytest.mark.usefixtures("failed_task")
-def test_a_task_that_failed_is_there_and_its_log_says_why(look: Open, received: Receive) -> None:
+def test_a_task_that_failed_is_there_and_its_log_says_why(
+    look: Open, received: Receive, ran: Callable[[str], None]
+) -> None:
     received("orders", letter(1))
+    for state in ("success", "failed", "failed"):
+        ran(state)
     page = look()
     assert re.search(r"polled failed, \d+ \w+ ago", row(page, "sites", "orders")), "its last session"
-    assert "orders Task retrieve of poll_orders failed" in row(page, "attention", "poll_orders")
+    assert "orders Task retrieve of poll_orders failed, 2 times in a day" in row(
+        page, "attention", "poll_orders"
+    )
     page.click("What its log says")
     page.until(shown("#record"))
     assert page.text("#record-title") == "Log of poll_orders, retrieve, try 1"
-    assert "Pop3LoginRefused: [AUTH] no" in page.text("#record")
+    assert "Refused: [AUTH] no" in page.text("#record")
     assert "Downloading" not in page.text("#record")
+
+
+def test_a_session_that_failed_is_forgotten_when_the_next_went_well(
+    look: Open, received: Receive, ran: Callable[[str], None]
+) -> None:
+    received("orders", letter(1))
+    for state in ("failed", "success"):
+        ran(state)
+    page = look()
+    assert re.search(r"polled success, \d+ \w+ ago", row(page, "sites", "orders"))
+    assert rows(page, "attention") == []
 
 
 def test_what_was_sent_and_waits_is_listed_the_overdue_first(look: Open, store: Store) -> None:
