@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from airflow_pop3_gateway.errors import LimitExceeded
+from airflow_pop3_gateway.mail.classify import RETURNED_HEADERS
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.words import text_of
 
@@ -19,7 +20,7 @@ _TYPE = re.compile(r"([A-Za-z0-9-]+) ?; ?")
 _UNITEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 MOST_GROUPS = 10_000
 """Recipients of one report that are read (RFC 5321 §4.5.3.1.8 asks servers for 100)."""
-_RETURNED = ("text/rfc822-headers", "message/global-headers", "message/rfc822", "message/global")
+_RETURNED = (*RETURNED_HEADERS, "message/rfc822", "message/global")
 
 
 class ReportPart(Protocol):

@@ -57,7 +57,7 @@ _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 # A question mark may stand in a word, in spite of RFC 2047 §4.2; what begins another word may not.
 _WORD = re.compile(rb"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
-_SPACES = re.compile(r"[\x00-\x20\x7f]+")
+_SPACES = re.compile(r"[\x00-\x1f\x7f][\x00-\x20\x7f]*| [\x00-\x20\x7f]+")  # all but a single space
 _VALUE = re.compile(r" ?(?:\([^()]*\) ?)?([^ ;(]*)")
 _PARAMETER = re.compile(
     r'(?<![^ ;"])([^ =;"]{1,40})(?: ?\([^()]*\))? ?= ?(?:\([^()]*\) ?(?="))?(?:"((?:[^"\\]|\\.)*)"?|'
@@ -67,6 +67,7 @@ _PARAMETER = re.compile(
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
+_COMMENT_TOKEN = re.compile(r"[()]|\\.?|[^()\\]+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"( *)')
 _AROUND = re.compile(r" ?([.@]) ?")
 _PLAIN_ADDRESS = rb"[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+@[!#-'*+./0-9=?A-Z^_`a-z{|}~-]+"
@@ -75,6 +76,7 @@ _DATE = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s*)?(\d{1,2})[\s-]([A-Za-z]{3})[a-z]*\.?[\s-](\d{4})\s(\d{1,2}):(\d\d)(?::(\d\d))?"
     rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s*(?:\(|$))"
 )
+_HALF_OF_THE_DAY = re.compile(rb"(?i)\d\s*[ap]m\b")  # which the library overlooks
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -220,10 +222,14 @@ class Parameters:
         return self.parameters.get(name)
 
 
-def _continued(sections: list[tuple[int, bool, str]]) -> str:
-    sections.sort(key=lambda section: section[0])
+_WHOLE = -1
+"""The number of a value that is extended and not cut: it needs no sections."""
+
+
+def _continued(sections: dict[int, tuple[bool, str]]) -> str:
     charset, octets = "", []
-    for at, (_, extended, value) in enumerate(sections):
+    for at, number in enumerate([_WHOLE] if _WHOLE in sections else sorted(sections)):
+        extended, value = sections[number]
         if extended and at == 0 and value.count("'") >= 2:
             charset, _, value = value.split("'", 2)
         octets.append(unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1"))
@@ -248,7 +254,7 @@ def _parse(raw: bytes) -> Parameters:
     value = _VALUE.match(flat)
     assert value is not None
     parameters: dict[str, str] = {}
-    sections: dict[str, list[tuple[int, bool, str]]] = {}
+    sections: dict[str, dict[int, tuple[bool, str]]] = {}
     kind, end = value[1].lower(), value.end()
     if "=" in kind:  # the value was forgotten, the parameters were not
         kind, end = "", 0
@@ -260,7 +266,8 @@ def _parse(raw: bytes) -> Parameters:
             plain = quoted.replace('\\"', '"').replace("\\\\", "\\") if quoted else token.strip()
             name = section[1]
             if section[2] is not None or section[3]:
-                sections.setdefault(name, []).append((int(section[2] or 0), bool(section[3]), plain))
+                number = _WHOLE if section[2] is None else int(section[2])
+                sections.setdefault(name, {}).setdefault(number, (bool(section[3]), plain))
             elif name not in parameters:
                 if not quoted and name not in ("name", "filename"):
                     plain = _COMMENT_AFTER.sub("", plain)
@@ -269,7 +276,8 @@ def _parse(raw: bytes) -> Parameters:
                 else:
                     parameters[name] = printable(decode_words(plain.encode("latin-1")))
     for name, found in sections.items():
-        parameters[name] = _continued(found)
+        if name not in parameters or min(found) <= 0:
+            parameters[name] = _continued(found)
     return Parameters(printable(kind), parameters)
 
 
@@ -279,8 +287,11 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
     A name with an empty address, as mail systems write it, is no mailbox.
     """
     bare: list[str] = []
-    angle, depth = "", 0
-    for token in _ADDRESS_TOKEN.findall(text):
+    angle, depth, at = "", 0, 0
+    while at < len(text):
+        found = (_COMMENT_TOKEN if depth else _ADDRESS_TOKEN).match(text, at)
+        assert found is not None
+        token, at = found[0], found.end()
         if token == "(":
             depth += 1
         elif token == ")":
@@ -291,7 +302,7 @@ def _mailboxes(text: str) -> Iterator[tuple[str, str]]:
             yield "".join(bare), angle
             bare, angle = [], ""
         elif token == ":":
-            bare = []  # the name of a group
+            bare, angle = [], ""  # the name of a group
         elif token[0] == "<":
             if angle:  # the comma between two was forgotten
                 yield "".join(bare), angle
@@ -352,7 +363,7 @@ def date_of(raw: bytes) -> str | None:
                 stamp = stamp - offset if sign == b"+" else stamp + offset
         else:
             fields = parsedate_tz(" ".join(decode_octets(raw).split()))
-            if fields is None:
+            if fields is None or _HALF_OF_THE_DAY.search(raw):
                 return None
             year = fields[0] + 1900 if fields[0] < 1000 else fields[0]  # three digits: RFC 5322 §4.3
             stamp = datetime(year, *fields[1:5], min(59, fields[5]))  # noqa: DTZ001

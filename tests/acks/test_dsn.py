@@ -88,8 +88,9 @@ def test_an_internationalised_address_is_unescaped() -> None:
     assert report is not None and report.recipients[0].final_recipient == "jörg@exämple.org"
 
 
-def test_the_message_id_is_taken_from_a_returned_mail_too() -> None:
-    report = dsn.parse([status(FAILED), headers(b"message-id: <ours@x>\r\n", "message/rfc822")])
+@pytest.mark.parametrize("form", ["message/rfc822", "message/rfc822-headers", "message/global-headers"])
+def test_the_message_id_is_taken_from_what_is_returned_in_any_form(form: str) -> None:
+    report = dsn.parse([status(FAILED), headers(b"message-id: <ours@x>\r\n", form)])
     assert report is not None and report.original_message_id == "<ours@x>"
 
 
