@@ -54,6 +54,7 @@ def acknowledge(site: RemoteSite, store: Store, send: SendRaw, *, now: Clock = u
         sent=outcomes["SENT"],
         refused=outcomes["REFUSED"],
         postponed=outcomes["PENDING"],
+        waiting=outcomes["WAITING"],
         limited=outcomes["LIMITED"],
     )
 
@@ -67,14 +68,14 @@ class _Sweep:
         self._reachable = True
 
     def send_one(self, key: str) -> str:
-        """Send one receipt. :returns: its state, or ``LIMITED``."""
+        """Send one receipt. :returns: its state, ``WAITING`` or ``LIMITED``."""
         receipt = outbox.read(self._store, key)
         now = self._now()
         if receipt.state != "PENDING":
             outbox.settle(self._store, receipt)
             return "settled before"
         if receipt.next_attempt_at is not None and now < layout.moment(receipt.next_attempt_at):
-            return "PENDING"
+            return "WAITING"
         if self._is_enough(receipt, now):
             return "LIMITED"
         if not self._reachable or (attempt := outbox.claim(self._store, receipt, now)) is None:

@@ -9,7 +9,7 @@ from airflow.sdk import XComArg
 
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import RelayUnavailable
+from airflow_pop3_gateway.errors import AcknowledgmentError, RelayUnavailable
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.operators.site import SiteOperator
@@ -20,8 +20,8 @@ from airflow_pop3_gateway.store import Store
 class AcknowledgeOperator(SiteOperator):
     """Sends every receipt of a site that waits, those that earlier runs left too.
 
-    A relay that says "later" fails the task so that Airflow tries again; what was sent stays sent. Returns
-    counts (:class:`~airflow_pop3_gateway.records.Acknowledged`), with ``pop3_conn_id`` and ``base_path``.
+    A relay that says "later" fails the task so that Airflow tries again; what was sent stays sent. While nothing but
+    receipts waits whose next attempt is not due, it fails at once, so that no run holds up the next one. Returns counts (:class:`~airflow_pop3_gateway.records.Acknowledged`), with ``pop3_conn_id`` and ``base_path``.
 
     :param classified: output of a :class:`ClassifyOperator` (templated, mappable). Without it: ``pop3_conn_id``.
     :param smtp_conn_id: Airflow connection of type ``smtp`` (templated); default: the one the site names.
@@ -53,12 +53,13 @@ class AcknowledgeOperator(SiteOperator):
             site.name,
             result.sent,
             result.refused,
-            result.postponed,
+            result.postponed + result.waiting,
             result.limited,
         )
-        if result.postponed:
-            raise RelayUnavailable(
-                f"{site.name}: {result.postponed} acknowledgments wait in the outbox until the relay takes them; each "
-                "has in last_error what it said, and in next_attempt_at when it is asked again."
+        if result.postponed or result.waiting:
+            kind = RelayUnavailable if result.postponed else AcknowledgmentError
+            raise kind(
+                f"{site.name}: {result.postponed + result.waiting} acknowledgments wait in the outbox until the relay "
+                "takes them; each has in last_error what it said, and in next_attempt_at when it is asked again."
             )
         return result

@@ -80,14 +80,16 @@ class Acknowledged(Jsonable):
     """What one run of the outbox brought.
 
     :ivar sent: accepted by the relay; :ivar refused: refused for good, or given up; :ivar postponed: still pending,
-        because the relay said "later" or another worker is at it; :ivar limited: still pending, because enough went to
-        their addresses within the hour.
+        because the relay said "later" or another worker is at it; :ivar waiting: still pending, because the relay said
+        so before and their next attempt is not due; :ivar limited: still pending, because enough went to their
+        addresses within the hour.
     """
 
     site: str
     sent: int = 0
     refused: int = 0
     postponed: int = 0
+    waiting: int = 0
     limited: int = 0
 
 

@@ -87,7 +87,7 @@ def _answer(arguments: argparse.Namespace) -> None:
     else:
         print(
             f"{site.name}: {result.answered} answered {outcome}, {result.again} had this answer; {sent.sent} receipts "
-            f"sent, {sent.refused} refused, {sent.postponed + sent.limited} wait"
+            f"sent, {sent.refused} refused, {sent.postponed + sent.waiting + sent.limited} wait"
         )
     if result.contradicted:
         raise ConfigurationError(

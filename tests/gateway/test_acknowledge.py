@@ -110,7 +110,7 @@ def test_before_its_time_a_receipt_waits_without_an_attempt(maildrop: Open) -> N
     acknowledge(drop.site, drop.store, Relay(RelayUnavailable("421 later")), now=drop.now)
     drop.now.time += timedelta(seconds=59)
     result = acknowledge(drop.site, drop.store, relay, now=drop.now)
-    assert (result.sent, result.postponed, relay.box) == (0, 1, [])
+    assert (result.sent, result.postponed, result.waiting, relay.box) == (0, 0, 1, [])
     drop.now.time += timedelta(seconds=1)
     assert acknowledge(drop.site, drop.store, relay, now=drop.now).sent == 1
 

@@ -181,13 +181,15 @@ def test_without_one_the_refusal_is_final_and_visible(
 def test_the_task_fails_while_the_relay_says_later_and_not_for_the_limit(
     classify: Callable[..., Any], acknowledge: Callable[..., tuple[Outcome, SmtpServer]]
 ) -> None:
+    """Before the next attempt is due it fails at once: with its retries one address would hold up every run."""
     classify(2, receipts_per_hour=1)
     first, _ = acknowledge()
     assert (first.state, first.value["sent"], first.value["limited"]) == ("success", 1, 1)
     classify(1)
     later, _ = acknowledge("sender-4xx")
     again, relay = acknowledge()
-    assert (later.state, again.state, relay.box) == ("up_for_retry", "up_for_retry", [])
+    assert (later.state, again.state, relay.box) == ("up_for_retry", "failed", [])
+    assert "next_attempt_at" in str(again.error)
 
 
 # -- a person --------------------------------------------------------------------------------------------------
