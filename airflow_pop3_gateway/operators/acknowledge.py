@@ -21,7 +21,8 @@ class AcknowledgeOperator(SiteOperator):
     """Sends every receipt of a site that waits, those that earlier runs left too.
 
     A relay that says "later" fails the task so that Airflow tries again; what was sent stays sent. While nothing but
-    receipts waits whose next attempt is not due, it fails at once, so that no run holds up the next one. Returns counts (:class:`~airflow_pop3_gateway.records.Acknowledged`), with ``pop3_conn_id`` and ``base_path``.
+    receipts waits whose next attempt is not due, it fails at once, so that no run holds up the next one. Returns counts
+    (:class:`~airflow_pop3_gateway.records.Acknowledged`), with ``pop3_conn_id`` and ``base_path``.
 
     :param classified: output of a :class:`ClassifyOperator` (templated, mappable). Without it: ``pop3_conn_id``.
     :param smtp_conn_id: Airflow connection of type ``smtp`` (templated); default: the one the site names.
