@@ -175,7 +175,7 @@ class Head:
         kind = _MEDIA_TYPE.match(found.value.lstrip("\"'"))
         return Parameters(kind[0], found.parameters) if kind else None
 
-    @property
+    @_Once
     def content_type(self) -> Parameters:
         """Content-Type; ``text/plain`` where it is missing or no type. Its parameters count in any case."""
         raw = self.get("content-type") or b""

@@ -32,10 +32,11 @@ _LOOK_BACK = 1_000  # octets at the end of a piece in which a line end is looked
 _UNDECIDED = 4_096
 """Octets: more than a line can have before it is known whether it is a field."""
 
-# A line that is no field and no continuation, as soon as that is certain; the bounds keep "as soon as" near.
+# A line that is no field and no continuation, as soon as that is certain; the bounds keep "as soon as" near. What most
+# lines are is looked for first.
 _NAME = rb"[^\x00-\x20\x7f:]"
 _NO_FIELD = (
-    rb"(?![ \t]|\r{1,3}\Z)(?:--|:|" + _NAME + rb"{1000}|"
+    rb"(?![ \t]|(?!--)" + _NAME + rb"{1,999}:|\r{1,3}\Z)(?:--|:|" + _NAME + rb"{1000}|"
     + _NAME + rb"{0,999}(?:[\x00-\x08\n-\x1f\x7f]|[ \t]{1,999}[^ \t:]|[ \t]{1000}))"
 )  # fmt: skip
 _FIRST_LINE = {b"\n": re.compile(rb"(\r{0,3}\n)|" + _NO_FIELD), b"\r": re.compile(rb"(\r)|" + _NO_FIELD)}
@@ -43,11 +44,10 @@ _HEAD_END = {
     b"\n": re.compile(rb"\n(?:(\r{0,3}\n)|" + _NO_FIELD + rb")"),
     b"\r": re.compile(rb"\r(?:(\r)|" + _NO_FIELD + rb")"),
 }
-_ANY_LINE_END = re.compile(rb"\r{0,3}\n|\r+")
+_ANY_LINE_END = re.compile(rb"\n|\r\r?\r?\n|\r\r*")  # spelled so that it is searched by its first octet
 _MBOX_LINE = re.compile(rb">?From [^\r\n]{0,1000}(?:\r{0,3}\n|\r)")
 _MBOX_WORDS = (b"From ", b">From ")
-_TRAILER = re.compile(rb"(--)?[ \t]*")
-_TRAILER_END = re.compile(rb"\r{0,3}\n|\r")
+_TRAILER = re.compile(rb"(?:--)?[ \t]*(\r{0,3}\n)?")
 
 
 class Handler(Protocol):
@@ -238,7 +238,7 @@ class MimeParser:
         self._line_octets = 0
         self._handler.start(part)
         if part.kind == "multipart":
-            self._levels.append(_Level(b"--" + (part.boundary or b""), part, len(self._chain)))
+            self._levels.append(_Level(b"--" + part.boundary, part, len(self._chain)))
         elif part.kind == "message":
             self._expects_head = True
             if not self._enclosed():
@@ -253,8 +253,8 @@ class MimeParser:
         while True:
             found = -1
             for level in self._levels:
-                if level.at == -2 or 0 <= level.at < scan:
-                    level.at = data.find(level.needle, scan)
+                if level.at == -2 or 0 <= level.at < scan:  # base64 has no dash: that is known soonest
+                    level.at = data.find(level.needle, data.find(b"-", scan))
                 if level.at >= 0 and (found < 0 or level.at < found):
                     found = level.at
             if found < 0:
@@ -276,17 +276,19 @@ class MimeParser:
     def _trailer(self, at: int) -> int | None:
         """Where the line of a delimiter ends; -1: not yet known; ``None``: it is no delimiter line."""
         data = self._data
-        dashes = _TRAILER.match(data, at)
-        end = dashes.end() if dashes else at
+        trailer = _TRAILER.match(data, at)
+        assert trailer is not None
+        end = trailer.end()
+        if trailer[1]:
+            return end if trailer.start(1) - at <= LONGEST_TRAILER else None
         if end - at > LONGEST_TRAILER:
             return None
         rest = data[end : end + 4]
         if len(rest) < 4 and not self._final and not rest.strip(b"\r-"):
             return -1
-        line_end = _TRAILER_END.match(data, end)
-        if line_end is not None:
-            return line_end.end()
-        return end if end == len(data) else None
+        if rest.startswith(b"\r"):
+            return end + 1
+        return None if rest else end
 
     def _delimiter_at(self, at: int) -> bool | None:
         """Whether a delimiter line begins here; ``None``: not yet known."""
@@ -387,7 +389,7 @@ class MimeParser:
             self._handler.end(part)
 
     def _end_span(self, part: Part, content_end: int) -> None:
-        if any(span.part is part for span in self._spans):
+        if self._spans and any(span.part is part for span in self._spans):
             self._hand_out(content_end)
             self._spans = [span for span in self._spans if span.part is not part]
 

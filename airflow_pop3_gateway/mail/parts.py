@@ -26,9 +26,22 @@ class Part:
     """One node of the structure.
 
     :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: the first of them.
+    :ivar boundary: of a multipart, ``b""`` where it is missing, empty or longer than a line.
+    :ivar name: the file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty.
     """
 
-    __slots__ = ("children", "content_type", "depth", "first", "head", "kind", "parent", "path")
+    __slots__ = (
+        "boundary",
+        "children",
+        "content_type",
+        "depth",
+        "first",
+        "head",
+        "kind",
+        "name",
+        "parent",
+        "path",
+    )
 
     def __init__(self, head: Head, parent: Part | None) -> None:
         self.head = head
@@ -43,12 +56,13 @@ class Part:
             digest = parent is not None and parent.content_type == "multipart/digest"
             self.content_type = "message/rfc822" if digest else "text/plain"
         self.kind: Kind = "leaf"
+        self.boundary = b""
         if self.content_type.startswith("multipart/"):
-            self.kind = "multipart"
-            if self.boundary is None:
-                self.kind = "leaf"
+            self.boundary = _boundary(head)
+            self.kind = "multipart" if self.boundary else "leaf"
         elif self.content_type in _ENCLOSED and head.encoding in _PLAIN_ENCODINGS:
             self.kind = "message"
+        self.name = head.disposition.get("filename") or head.content_type.get("name") or None
         self.path = self._path()
 
     def _path(self) -> str:
@@ -60,18 +74,12 @@ class Part:
             return self.parent.path
         return f"{self.parent.path}.{self.parent.children}" if self.parent.path else str(self.parent.children)
 
-    @property
-    def boundary(self) -> bytes | None:
-        """The boundary of a multipart, ``None`` where it is missing, empty or longer than a line."""
-        text = self.head.content_type.get("boundary")
-        octets = text.rstrip().encode("utf-8", "replace") if text else b""
-        field = self.head.get("content-type") or b""
-        as_given = b"=" + octets in field or b'="' + octets in field
-        if not as_given and (given := _BOUNDARY.search(field)):  # it was read as text, and it is octets
-            octets = _ESCAPED.sub(rb"\1", unfold(given[1] or given[2])).rstrip()
-        return octets if 0 < len(octets) <= LONGEST_BOUNDARY else None
 
-    @property
-    def name(self) -> str | None:
-        """The file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty."""
-        return self.head.disposition.get("filename") or self.head.content_type.get("name") or None
+def _boundary(head: Head) -> bytes:
+    text = head.content_type.get("boundary")
+    octets = text.rstrip().encode("utf-8", "replace") if text else b""
+    field = head.get("content-type") or b""
+    as_given = b"=" + octets in field or b'="' + octets in field
+    if not as_given and (given := _BOUNDARY.search(field)):  # it was read as text, and it is octets
+        octets = _ESCAPED.sub(rb"\1", unfold(given[1] or given[2])).rstrip()
+    return octets if len(octets) <= LONGEST_BOUNDARY else b""

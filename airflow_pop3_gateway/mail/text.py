@@ -21,7 +21,6 @@ from airflow_pop3_gateway.records import StoredFile
 MESSAGE_MEMORY = 1 << 20
 """Octets of a message text that are kept in memory; a longer one goes to its file as it arrives."""
 
-_LINE_END = re.compile(r"\r\n?")
 _LONGEST_ESCAPE = 6  # octets of an escape sequence of ISO 2022
 _NO_ESCAPE = re.compile(rb"\x1b(?=[$().&])(?!(?:\$[()]?|[().])[@-Z]|&@\x1b\$[@-Z])")
 _SUBSTITUTE = b"\x1a"  # ASCII's own sign for what cannot be shown
@@ -57,6 +56,10 @@ class _Decoder:
             text += self._decoder.decode(b"", True)
             self._decoder.reset()
         return text
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class MessageText:
@@ -124,13 +127,13 @@ class MessageText:
         """
         self._add(self._decode(b"", True))
         if self._file is None:
-            text = _LINE_END.sub("\n", "".join(self._kept)).rstrip("\n").encode("utf-8", "replace").decode()
+            text = _lines("".join(self._kept)).rstrip("\n").encode("utf-8", "replace").decode()
             text = text.replace("\0", "\ufffd")
             if len(text) <= limit:
                 return text, None
             self._to_file()
         else:
-            text = _LINE_END.sub("\n", self._start)
+            text = _lines(self._start)
         assert self._file is not None
         stored = self._file.stored(self._file.commit(), self._size, self._digest.hexdigest())
         return text[:limit].replace("\0", "\ufffd") if keep_start else None, stored
