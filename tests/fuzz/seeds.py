@@ -77,6 +77,9 @@ STRUCTURE = (
     b"quoted-printable\r\n",
     b"x-uuencode\r\n",
     b"begin 644 a\n#86)C\n`\nend\n",
+    b"charset=iso-2022-jp",
+    b"charset=utf-16",
+    b"\x1b$a",
 )
 ENCODED = (
     b"=",
@@ -145,6 +148,7 @@ def mails() -> Iterator[bytes]:
     )
     yield from (mail for mail in builders if len(mail) <= LARGEST)
     yield letters.nested(levels=5)
+    yield from (path.read_bytes() for path in sorted((TESTS / "data" / "mail").glob("*.eml")))
     yield from (path.read_bytes() for path in real if 0 < path.stat().st_size <= LARGEST)
 
 
