@@ -11,6 +11,7 @@ from typing import Any
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Chooser, Rules, proposed_application
+from airflow_pop3_gateway.hooks.attempts import got
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
@@ -27,7 +28,7 @@ def poll_site(
 ) -> dict[str, dict[str, Any]]:
     """Retrieve, classify and acknowledge; go on with ``transfers_of(poll_site("orders")["classified"])``.
 
-    The arguments are those of the operators.
+    The arguments are those of the operators. A task that is tried again, or cleared, gets again what it got before.
 
     :returns: ``retrieved``, ``classified`` and ``acknowledged``, each as its operator returns it.
     :raises AirflowFailException: for an error that another attempt cannot mend.
@@ -39,7 +40,8 @@ def poll_site(
         chooser = choose if callable(choose) else Rules.of(choose)
         named = {application.name: application for application in applications}
         retrieved = gateway.poll(site, store, Pop3Client.connect)
-        classified = gateway.classify(site, store, retrieved.batches, choose=chooser, applications=named)
+        batches = got(f"{site.name} {place}", retrieved.batches)
+        classified = gateway.classify(site, store, batches, choose=chooser, applications=named)
         with GatewaySmtpHook(site.smtp_conn_id) as relay:
             acknowledged = gateway.acknowledge(site, store, relay.send_raw)
     common = {"pop3_conn_id": pop3_conn_id, "base_path": place}

@@ -13,10 +13,12 @@ from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.applications import ApplicationRule, Chooser, Rules, proposed_application
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.attempts import got
 from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.operators.site import SiteOperator
 from airflow_pop3_gateway.records import Classified
 from airflow_pop3_gateway.store import Store, layout
+from airflow_pop3_gateway.store.ledger import waiting_batches
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -84,6 +86,8 @@ class ClassifyOperator(SiteOperator):
         """Classify the batches of the reference, or all that wait."""
         reference = self.reference()
         batches = None if reference is None else reference.get("batches")
+        if batches is None:
+            batches = got(f"{site.name} {self.place()[1]}", waiting_batches(store, site.name))
         result = gateway.classify(
             site,
             store,

@@ -84,6 +84,45 @@ def test_one_function_does_it_all_in_a_task_of_ones_own(server: FaultyPop3Server
     assert (sent, [line["application"] for line in lines]) == (0, ["HELLO", "HELLO"])
 
 
+def test_a_task_of_ones_own_that_is_tried_again_gets_again_what_it_got(
+    server: FaultyPop3Server, run_task: Run
+) -> None:
+    """What it did with the mails failed: they are classified by now, and no other run would be told of them."""
+    fails = [True]
+    with DAG("own", schedule=None):
+
+        @task
+        def own() -> Any:
+            subjects = [line["subject"] for line in transfers_of(poll_site("orders")["classified"])]
+            again = poll_site("orders")["classified"]["messages"]
+            if fails:
+                raise OSError("the warehouse is down")
+            return [subjects, again]
+
+        operator = own().operator
+    fill(server, 2)
+    first = run_task(operator)
+    assert first.state == "up_for_retry"
+    fails.clear()
+    fill(server, 1)
+    subjects, again = run_task(operator, after=first).value
+    assert (len(subjects), again) == (3, 0)
+
+
+def test_a_classification_that_is_tried_again_tells_again_what_it_classified(
+    server: FaultyPop3Server, run_task: Run
+) -> None:
+    """A worker that dies when all is done has told nobody."""
+    fill(server, 2)
+    run_task(RetrieveOperator(task_id="retrieve", pop3_conn_id="orders"))
+    classify = ClassifyOperator(task_id="classify", pop3_conn_id="orders")
+    first = run_task(classify)
+    again = run_task(classify, after=first)
+    assert (first.value["messages"], again.value["messages"]) == (2, 2)
+    assert again.value["batches"] == first.value["batches"]
+    assert run_task(classify).value["messages"] == 0
+
+
 def test_every_task_links_to_the_transfers_of_its_site(
     server: FaultyPop3Server, run_task: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

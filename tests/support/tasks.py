@@ -23,9 +23,9 @@ from airflow.sdk.execution_time import comms, task_runner
 class Supervisor:
     """What a task asks its supervisor; remembers what it pushed."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: dict[str, Any]) -> None:
         self.pushed: dict[str, Any] = {}
-        self.kept: dict[str, Any] = {}
+        self.kept = kept
 
     def send(self, msg: Any) -> Any:
         """Answer one request."""
@@ -38,6 +38,10 @@ class Supervisor:
             self.pushed[msg.key] = msg.value
         if isinstance(msg, comms.SetTaskStateStore):
             self.kept[msg.key] = msg.value
+        if isinstance(msg, comms.GetTaskStateStore):
+            if msg.key in self.kept:
+                return comms.TaskStateStoreResult(value=self.kept[msg.key])
+            return comms.ErrorResponse(error=ErrorType.TASK_STORE_NOT_FOUND)
         return comms.OKResponse(ok=True)
 
 
@@ -59,9 +63,15 @@ class Outcome:
 
 @pytest.fixture
 def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Runs one operator as one try of a task that has retries left."""
+    """Runs one operator as one try of a task that has retries left; ``after`` is how the try before ended."""
 
-    def run(task: BaseOperator, *, run_id: str = "manual", partition_key: str | None = None) -> Outcome:
+    def run(
+        task: BaseOperator,
+        *,
+        run_id: str = "manual",
+        partition_key: str | None = None,
+        after: Outcome | None = None,
+    ) -> Outcome:
         if not task.has_dag():
             task.dag = DAG("mail", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
         now = datetime.now(timezone.utc)
@@ -115,7 +125,7 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
                 should_retry=True,
             ),
         )
-        supervisor = Supervisor()
+        supervisor = Supervisor(after.kept if after else {})
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
         with structlog.testing.capture_logs() as entries:
             state, told, error = task_runner.run(
