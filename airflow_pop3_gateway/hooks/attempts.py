@@ -9,7 +9,7 @@ Invariant: within one attempt a batch is got once; what a task got in one run, n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from airflow.sdk import get_current_context
 
@@ -29,7 +29,7 @@ def got(place: str, batches: Iterable[str]) -> list[str]:
     except RuntimeError:
         return list(batches)
     state, attempt = context["task_state_store"], str(context["ti"].id)  # a new id for each attempt
-    before: dict[str, Any] = state.get(KEY) or {}
+    before = cast("dict[str, Any]", state.get(KEY, {}))
     every = sorted({*before.get(place, ()), *batches})
     if every != before.get(place, []):
         state.set(KEY, {**before, place: every})

@@ -52,6 +52,15 @@ def test_what_was_announced_is_not_announced_again_for_a_while(maildrop: Open) -
     assert sweep(box, "run 2") == HandedOn("MAIL", "MAIL", waiting=2)
 
 
+def test_what_is_done_is_never_done_by_another_whatever_the_lease(maildrop: Open) -> None:
+    box = filled(maildrop, 1)
+    (key,) = sweep(box).keys
+    process(box, key, "run a")
+    box.now.time += 2 * LEASE
+    assert process(box, key, "run b") is None
+    assert process(box, key, "run a") == "0"
+
+
 def test_a_sweep_that_is_tried_again_announces_the_same(maildrop: Open) -> None:
     """A task that failed after the claim emitted nothing."""
     box = filled(maildrop, 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -46,16 +48,30 @@ def test_a_claim_holds_while_a_relay_may_still_answer(store: Store) -> None:
     )
 
 
-def claimed_by_a_process_that_ended(store: Store) -> None:
+@contextlib.contextmanager
+def claimed_by_another_process(store: Store) -> Iterator[None]:
+    """It ends with the block."""
     claim = (
         "import sys; from datetime import datetime; from airflow_pop3_gateway.store import Store, attempts; "
-        "attempts.claim(Store.at(sys.argv[1]), lambda number: sys.argv[2], 0, datetime.fromisoformat(sys.argv[3]))"
+        "attempts.claim(Store.at(sys.argv[1]), lambda number: sys.argv[2], 0, datetime.fromisoformat(sys.argv[3])); "
+        "print('claimed', flush=True); sys.stdin.read()"
     )
-    subprocess.run([sys.executable, "-c", claim, store.url, key_of(1), NOW.isoformat()], check=True)
+    command = [sys.executable, "-c", claim, store.url, key_of(1), NOW.isoformat()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "claimed\n"
+        yield
+        process.stdin.close()
+
+
+def test_a_process_of_this_host_that_lives_is_believed_for_the_lease(store: Store) -> None:
+    with claimed_by_another_process(store):
+        assert attempts.claim(store, key_of, 0, NOW) is None
 
 
 def test_a_dead_process_of_this_host_is_taken_over_at_once(store: Store) -> None:
-    claimed_by_a_process_that_ended(store)
+    with claimed_by_another_process(store):
+        pass
     assert attempts.claim(store, key_of, 0, NOW) == 2
 
 
@@ -63,7 +79,8 @@ def test_a_process_of_another_container_with_our_host_name_is_not_believed_dead(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Containers in their host's network have its name and see only processes of their own."""
-    claimed_by_a_process_that_ended(store)
+    with claimed_by_another_process(store):
+        pass
     monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
     assert attempts.claim(store, key_of, 0, NOW) is None
 

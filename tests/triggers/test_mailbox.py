@@ -81,6 +81,13 @@ def test_for_mail_that_stays_it_rings_less_and_less_often(clock: Clock) -> None:
     assert bell.memory["again_after"] == LEAST_OFTEN
 
 
+def test_while_nobody_looks_nothing_is_forgotten(clock: Clock) -> None:
+    """A site that is suspended shows nothing, which is not that it is empty."""
+    bell = Bell(Awaited(), now=clock)
+    sights = (mails("a"), Sight("orders", held="suspended"), mails("a"))
+    assert [bell.rings(sight) for sight in sights] == [True, False, False]
+
+
 def test_mail_that_comes_again_after_the_maildrop_was_empty_is_new(clock: Clock) -> None:
     bell = Bell(Awaited(), now=clock)
     assert [bell.rings(mails(*names)) for names in ("a", "", "a")] == [True, False, True]
