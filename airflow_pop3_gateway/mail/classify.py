@@ -26,8 +26,9 @@ NOTIFICATIONS = (
     "message/global-disposition-notification",
 )
 REPORT_PARTS = (*NOTIFICATIONS, "message/feedback-report")
-RETURNED_HEADERS = ("text/rfc822-headers", "message/global-headers")
-CAPTURED = (*REPORT_PARTS, *RETURNED_HEADERS, "message/rfc822", "message/global")
+RETURNED_HEADERS = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
+_TOLD = (*REPORT_PARTS, *RETURNED_HEADERS)
+CAPTURED = (*_TOLD, "message/rfc822", "message/global")
 SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
 SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 PGP_ENCRYPTED = ("multipart/encrypted", "application/pgp-encrypted")
@@ -102,7 +103,7 @@ ROLES: tuple[tuple[Role, Callable[[Part], bool]], ...] = (
     ("absent", lambda part: part.content_type in ABSENT),
     (
         "report",
-        lambda part: part.content_type in (*REPORT_PARTS, *RETURNED_HEADERS) and part.parent is not None,
+        lambda part: part.content_type in _TOLD and part.parent is not None,
     ),
     ("report", lambda part: within(part, "multipart/report")),
     ("signature", _signature),
