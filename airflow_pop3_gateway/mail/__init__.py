@@ -14,6 +14,7 @@ classify   the Gateway's table and our decisions for its silent cases, as data
 account    what is written down of one part; ``files`` and ``text``: where its octets go
 evidence   what was signed, and the signature
 unpack     files within a part: ``tnef``, uuencode; ``zips`` where they are wanted
-extract    the whole: :func:`~airflow_pop3_gateway.mail.extract.understand`
+handler    what the parser tells becomes what the mail is
+extract    the whole: :func:`~airflow_pop3_gateway.mail.extract.understand`; ``understanding``: its two ends
 ========== ==========================================================================
 """

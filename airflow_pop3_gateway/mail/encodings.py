@@ -1,8 +1,9 @@
 """Transfer encodings undone while they stream (RFC 2045 §6; uuencode as agents before MIME wrote it).
 
-Strategy: base64 is decoded in whole pieces cut at a line end, in one call of ``pybase64``, line ends and all; the
-length of the answer proves that nothing was skipped. Only a piece that fails the proof goes the slow way, which
-sorts the dirt out and says so. Quoted-printable goes through ``binascii`` in pieces that tear no escape.
+Strategy: base64 is decoded in whole pieces cut at a line end, in one call of ``pybase64`` that skips nothing; the line
+ends are taken out before, all at once where lines are of one length. Only a piece with anything else in it goes the
+slow way, which sorts the dirt out and says so. Quoted-printable goes through ``binascii`` in pieces that tear no
+escape.
 
 Invariant: what comes out, and which defects are noted, does not depend on how the input was cut; nothing raises;
 a few octets are held between two pieces, never more than an unfinished line of ``_LONGEST_LINE``.
@@ -165,25 +166,33 @@ class Base64:
 
 def _decode_clean(data: bytes, end: int) -> bytes | None:
     """Clean base64 of whole quads without padding, decoded; ``None``: it is something else."""
+    decoded = _decode_flat(_without_even_line_ends(data, end))
+    return decoded if decoded is not None else _decode_flat(data[:end].translate(None, b"\r\n"))
+
+
+def _decode_flat(flat: bytes | bytearray) -> bytes | None:
     try:
-        decoded = pybase64.b64decode(memoryview(data)[:end])
+        decoded = pybase64.b64decode(flat, validate=True)
     except binascii.Error:
         return None
-    skipped = end - len(decoded) * 4 // 3
-    # Lines of one length, the last perhaps shorter, prove themselves by a stride through their ends.
-    first = data.find(b"\n", 0, end)
-    length = data.find(b"\n", first + 1, end) - first
-    if first > 0 and length > 1:
-        last, shorter = data.rfind(b"\n", 0, end), 0
-        if (last - first) % length:
-            shorter = 2 if data[last - 1] == 0x0D else 1
-            last = data.rfind(b"\n", 0, last)
-        lines = (last - first) // length + 1
-        if data[first : last + 1 : length] == b"\n" * lines:
-            returns = data[first - 1 : last : length] == b"\r" * lines
-            if skipped == (2 if returns else 1) * lines + shorter:
-                return decoded
-    return decoded if skipped == data.count(b"\n", 0, end) + data.count(b"\r", 0, end) else None
+    return decoded if len(decoded) * 4 == len(flat) * 3 else None
+
+
+def _without_even_line_ends(data: bytes, end: int) -> bytearray:
+    """Lines of one length, the last perhaps shorter, put together by a stride through their ends: a tenth of the time
+    that looking for each takes. What is no such line keeps its end."""
+    flat = bytearray(memoryview(data)[:end])
+    last = flat[-8:]
+    del flat[len(flat) - len(last) + len(last.rstrip(b"\r\n")) :]
+    first = flat.find(b"\n")
+    length = flat.find(b"\n", first + 1) - first
+    if first >= 0 and length > 1:
+        feeds, returns = flat[first::length], flat[first - 1 :: length]
+        if feeds == b"\n" * len(feeds):
+            del flat[first::length]
+            if first and returns == b"\r" * len(returns):
+                del flat[first - 1 :: length - 1]
+    return flat
 
 
 class QuotedPrintable:

@@ -133,9 +133,9 @@ class MimeParser:
 
     @staticmethod
     def _cut(piece: bytes, start: int, end: int) -> int:
-        """Before a line end, where no line and no delimiter is torn: then nothing needs to be copied again."""
+        """At a line end, where no line and no delimiter is torn: then nothing needs to be copied again."""
         cut = piece.rfind(b"\n", max(start, end - _LOOK_BACK), end)
-        if cut <= start:
+        if cut <= start or cut == len(piece) - 1:
             return end
         return cut - (piece[cut - 1] == 0x0D)
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.mail import extract, mime
 from airflow_pop3_gateway.mail.extract import Policy
+from airflow_pop3_gateway.mail.handler import MOST_DEFECTS, Extraction
+from airflow_pop3_gateway.mail.mime import MimeParser
 
 PDF = b"%PDF-1.7 " + bytes(range(256))
 PDF64 = base64.encodebytes(PDF).replace(b"\n", b"\r\n")
@@ -504,7 +506,7 @@ def test_a_report_part_is_kept_up_to_its_bound(desk) -> None:
 
 def test_the_number_of_defects_that_are_written_down_is_bounded(desk) -> None:
     mail = mixed(*["Content-Type: text/plain\nContent-Transfer-Encoding: nonsense\n\nx\n"] * 200)
-    assert len(desk.understand(mail).defects) == extract.MOST_DEFECTS
+    assert len(desk.understand(mail).defects) == MOST_DEFECTS
 
 
 def test_a_mail_that_is_kept_whole_is_not_kept_in_memory(desk) -> None:
@@ -609,8 +611,8 @@ def test_any_octets_are_understood_the_same_at_every_cut(mail: bytes, size: int,
             def discard(self) -> None:
                 pass
 
-        extraction = extract._Extraction(lambda head: policy, Sheet)
-        parser = extract.MimeParser(extraction)
+        extraction = Extraction(lambda head: policy, Sheet)
+        parser = MimeParser(extraction)
         exceeded = None
         for at in range(0, len(mail), piece):
             exceeded = exceeded or extract._fed(parser, mail[at : at + piece])
