@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from airflow.sdk.log import configure_logging
+
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import GatewayError
 from airflow_pop3_gateway.gateway.applications import Chooser
@@ -24,7 +26,7 @@ from airflow_pop3_gateway.verbs.rules import rules_of
 
 def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Run the work of a verb. :returns: 0, or 1 when it could not be done; the sentence is printed then."""
-    _ask_the_database()
+    _ask_airflow()
     try:
         work(arguments)
     except GatewayError as error:
@@ -33,10 +35,13 @@ def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
     return 0
 
 
-def _ask_the_database() -> None:
-    """Outside a task Airflow looks for connections there only where this says so; its own ``connections`` commands do
-    the same."""
+def _ask_airflow() -> None:
+    """Outside a task Airflow looks into its database only where this says so; its own ``connections`` commands do the
+    same. Its log goes to standard error, for standard output is what somebody asked for; a caller who catches that
+    looks after the log too."""
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    if sys.stdout is sys.__stdout__:
+        configure_logging(output=sys.stderr)
 
 
 def site_of(connection: str) -> RemoteSite:
@@ -44,7 +49,7 @@ def site_of(connection: str) -> RemoteSite:
 
     :raises ConfigurationError: when there is none, or it makes no sense.
     """
-    _ask_the_database()
+    _ask_airflow()
     return Pop3Hook(connection).site
 
 

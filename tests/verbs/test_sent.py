@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +93,18 @@ def test_what_was_dismissed_is_off_the_list_and_can_still_be_shown(call: Call) -
 @pytest.mark.parametrize("words", [("show",), ("show", "0" * 40), ("dismiss", "../x"), ("list", KEY)])
 def test_wrong_words_are_one_sentence(call: Call, words: tuple[str, ...]) -> None:
     assert call(*words, code=1).count("\n") == 1
+
+
+def test_what_airflow_logs_is_not_among_what_was_asked_for(
+    s3_server: S3Server, connection: Callable[..., str]
+) -> None:
+    """Its log goes to standard output otherwise, into whatever reads the lines."""
+    connection("store", **json.loads(s3_server.airflow_connection()))
+    where = ["--base-path", f"s3://store@{s3_server.bucket}/asked"]
+    command = [sys.executable, "-m", "airflow_pop3_gateway", "sent", "list", "--json", *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "credentials retrieved" in done.stderr
 
 
 @pytest.mark.usefixtures("database")
