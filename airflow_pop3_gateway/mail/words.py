@@ -76,7 +76,7 @@ _DATE = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s*)?(\d{1,2})[\s-]([A-Za-z]{3})[a-z]*\.?[\s-](\d{4})\s(\d{1,2}):(\d\d)(?::(\d\d))?"
     rb"\s*(?:([+-])(\d\d):?(\d\d)|GMT|UTC?|Z)?(?=\s*(?:\(|$))"
 )
-_HALF_OF_THE_DAY = re.compile(rb"(?i)\d\s*[ap]m\b")  # which the library overlooks
+_HALF_OF_THE_DAY = re.compile(r"(?i)(?<=\d) ?([ap])m\b")
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -362,11 +362,17 @@ def date_of(raw: bytes) -> str | None:
                 offset = timedelta(hours=int(hours), minutes=int(minutes))
                 stamp = stamp - offset if sign == b"+" else stamp + offset
         else:
-            fields = parsedate_tz(" ".join(decode_octets(raw).split()))
-            if fields is None or _HALF_OF_THE_DAY.search(raw):
+            text = " ".join(decode_octets(raw).split())
+            half = _HALF_OF_THE_DAY.search(text)  # which the library would take for the zone
+            fields = parsedate_tz(_HALF_OF_THE_DAY.sub("", text) if half else text)
+            if fields is None:
                 return None
-            year = fields[0] + 1900 if fields[0] < 1000 else fields[0]  # three digits: RFC 5322 §4.3
-            stamp = datetime(year, *fields[1:5], min(59, fields[5]))  # noqa: DTZ001
+            year, hour = fields[0], fields[3]
+            if year < 1000:  # three digits (RFC 5322 §4.3)
+                year += 1900
+            if half and hour <= 12:
+                hour = hour % 12 + (12 if half[1] in "pP" else 0)
+            stamp = datetime(year, fields[1], fields[2], hour, fields[4], min(59, fields[5]))  # noqa: DTZ001
             stamp -= timedelta(seconds=fields[9] or 0)
     except (ValueError, TypeError, LookupError, OverflowError):
         return None
