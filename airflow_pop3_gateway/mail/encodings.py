@@ -85,11 +85,14 @@ class Base64:
             return self._slowly(piece)
         data = self._held + piece if self._held else piece
         pad = data.find(b"=", max(0, len(data) - _LONGEST_LINE))
-        if pad >= 0:  # the last line: the slow way, behind all that is clean before it
-            cut = data.rfind(b"\n", 0, pad) + 1
-            decoded = _decode_clean(data, cut)
+        if pad >= 0:
             self._held, self._slow = b"", True
-            return self._slowly(data) if decoded is None else decoded + self._slowly(data[cut:])
+            padding = 1 + data.startswith(b"=", pad + 1)
+            decoded = _decode_clean(data, pad + padding, padding)
+            if decoded is None:
+                return self._slowly(data)
+            self._padded = True
+            return decoded + self._behind_padding(data[pad + 1 :])
         decoded = _decode_clean(data, len(data))
         if decoded is not None:
             self._held = b""
@@ -164,21 +167,23 @@ class Base64:
         return rest + self._last_quad() if len(self._quad) > 1 else rest
 
 
-def _decode_clean(data: bytes, end: int) -> bytes | None:
-    """Clean base64 of whole quads without padding, decoded; ``None``: it is something else."""
-    decoded = _decode_flat(_without_even_line_ends(data, end))
-    return decoded if decoded is not None else _decode_flat(data[:end].translate(None, b"\r\n"))
+def _decode_clean(data: bytes, end: int, padding: int = 0) -> bytes | None:
+    """Clean base64 of whole quads, decoded; ``None``: it is something else, or its padding is not what was said."""
+    for flatten in (_without_even_line_ends, _without_line_ends):
+        flat = flatten(data, end)
+        try:
+            decoded = pybase64.b64decode(flat, validate=True)
+        except binascii.Error:
+            continue
+        return decoded if (len(decoded) + padding) * 4 == len(flat) * 3 else None
+    return None
 
 
-def _decode_flat(flat: bytes | bytearray) -> bytes | None:
-    try:
-        decoded = pybase64.b64decode(flat, validate=True)
-    except binascii.Error:
-        return None
-    return decoded if len(decoded) * 4 == len(flat) * 3 else None
+def _without_line_ends(data: bytes, end: int) -> bytes | bytearray:
+    return data[:end].translate(None, b"\r\n")
 
 
-def _without_even_line_ends(data: bytes, end: int) -> bytearray:
+def _without_even_line_ends(data: bytes, end: int) -> bytes | bytearray:
     """Lines of one length, the last perhaps shorter, put together by a stride through their ends: a tenth of the time
     that looking for each takes. What is no such line keeps its end."""
     flat = bytearray(memoryview(data)[:end])

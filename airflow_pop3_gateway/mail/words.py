@@ -60,7 +60,7 @@ _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _SPACES = re.compile(r"[\x00-\x1f\x7f][\x00-\x20\x7f]*| [\x00-\x20\x7f]+")  # all but a single space
 _VALUE = re.compile(r" ?(?:\([^()]*\) ?)?([^ ;(]*)")
 _PARAMETER = re.compile(
-    r'(?<![^ ;"])([^ =;"]{1,40})(?: ?\([^()]*\))? ?= ?(?:\([^()]*\) ?(?="))?(?:"((?:[^"\\]|\\.)*)"?|'
+    r'(?<![^ ;"])([^ =;"]{1,40})(?: ?\([^()]*\))? ?= ?(?:\([^()]*\) ?(?="))?(?:"([^"\\]*(?:\\.[^"\\]*)*)"?|'
     r"([^;]*?)(?=;|$| (?:charset|name|filename|boundary|format|type|report-type|micalg|protocol)\*?=))",
     re.IGNORECASE,
 )
