@@ -41,8 +41,9 @@ class Account:
         :ivar kept, zip: keep them besides, for there are files within; :ivar key: of the published file.
     """
 
-    def __init__(self, part: Part, role: Role, decoder: Decoder) -> None:
+    def __init__(self, part: Part, role: Role, decoder: Decoder, number: int) -> None:
         self.part = part
+        self.number = number
         self.role = role
         self.outcome, self.why = OUTCOMES[role]
         self.file: File | None = None
@@ -51,7 +52,7 @@ class Account:
         self.kept: Kept | None = None
         self.zip: Zip | None = None
         self.key: str | None = None
-        self.number = self.octets = self.size = 0
+        self.octets = self.size = 0
         self.sniffed: str | None = None
         self._first = b""
         self._decoder = decoder

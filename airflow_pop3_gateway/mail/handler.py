@@ -82,14 +82,9 @@ class Extraction:
         if role == "file" and self.shape.has_notification and part.kind == "message":
             role = "report"  # the returned mail of a report that does not call itself one
         identity = part.kind == "message" or part.content_type.startswith("multipart/")
-        account = Account(
-            part,
-            role,
-            Identity("binary") if identity else decoder_for(part.head.encoding),
-        )
+        decoder = Identity("binary") if identity else decoder_for(part.head.encoding)
         self._started += 1
-        account.number = self._started
-        self._open[part] = account
+        self._open[part] = account = Account(part, role, decoder, self._started)
         if part.content_type in classify.PGP_ENCRYPTED and role in ("file", "structure"):
             self.shape.pgp_encrypted = True
         if role == "file":

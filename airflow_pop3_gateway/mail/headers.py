@@ -26,7 +26,7 @@ from airflow_pop3_gateway.mail.words import (
 )
 from airflow_pop3_gateway.records import Defect, digest_key
 
-_FIELD = re.compile(rb"^([^\x00-\x20\x7f:]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
+_FIELD = re.compile(rb"^([^\x00-\x20\x7f:]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+")  # RFC 6838 §4.2, and multipart/*
 _MESSAGE_ID = re.compile(rb"<[^<>]+>")
 _PLAIN_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,996}>")
@@ -178,8 +178,9 @@ class Head:
     @_Once
     def content_type(self) -> Parameters:
         """Content-Type; ``text/plain`` where it is missing or no type. Its parameters count in any case."""
-        raw = self.get("content-type") or b""
-        return self.media or Parameters("text/plain", parse_parameters(raw).parameters)
+        if self.media is not None:
+            return self.media
+        return Parameters("text/plain", parse_parameters(self.get("content-type") or b"").parameters)
 
     @_Once
     def disposition(self) -> Parameters:
