@@ -62,7 +62,8 @@ class Part:
             self.kind = "multipart" if self.boundary else "leaf"
         elif self.content_type in _ENCLOSED and head.encoding in _PLAIN_ENCODINGS:
             self.kind = "message"
-        self.name = head.disposition.get("filename") or head.content_type.get("name") or None
+        given = head.disposition.get("filename") or head.content_type.get("name")
+        self.name = given or head.disposition.get("name") or None
         self.path = self._path()
 
     def _path(self) -> str:

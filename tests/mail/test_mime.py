@@ -163,6 +163,18 @@ MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
         ("an empty header", b"\r\nSubject: no\r\n", [("1", b"Subject: no\r\n")]),
         ("no empty line before the body", b"Subject: x\r\nThis is body.\r\n", [("1", b"This is body.\r\n")]),
         ("an mbox line first", b"From a@b Mon Jan  1 00:00:00 2024\nSubject: x\n\nbody", [("1", b"body")]),
+        (
+            "an mbox line among the fields",
+            b"Subject: x\nFrom a@b Mon Jan  1 00:00:00 2024\n>From a@b  Mon, Jan\nTo: y\n\nbody",
+            [("1", b"body")],
+        ),
+        (
+            "a body that begins with From",
+            b"Subject: x\nFrom here on Mon\n\nx",
+            [("1", b"From here on Mon\n\nx")],
+        ),
+        ("a field without a name", b"Subject: x\n: y\n z\nTo: y\n\nbody", [("1", b"body")]),
+        ("a body that begins with a colon", b": x\n", [("1", b": x\n")]),
         ("lines that end in CR CR LF", b"Subject: x\r\r\n\r\r\nbody", [("1", b"body")]),
         ("NULs", b"Subject: \0\r\n\r\n\0\0", [("1", b"\0\0")]),
         ("a header of one long word", b"x" * 3000 + b"\r\n\r\nbody", [("1", b"x" * 3000 + b"\r\n\r\nbody")]),
@@ -371,6 +383,7 @@ def test_a_delimiter_line_is_one_however_its_end_was_cut(line_end: bytes, rest: 
                 b"x",
                 b":",
                 b"From ",
+                b"From a@b Mon ",
                 b"a: b\r\n",
                 MULTIPART,
             ]
