@@ -10,6 +10,7 @@ of them is in a repr, a log or an error.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import math
@@ -39,6 +40,8 @@ TIMEOUT = 30.0
 """Seconds the endpoint may be silent."""
 MARGIN = 600.0
 """Seconds before its end from which on a token is not used again: Gmail ends a session together with its token."""
+AGAIN = 5.0
+"""Seconds an endpoint that is in trouble is left alone: as long as it takes those who waited to hear of it."""
 LIFETIME = 300.0
 """Seconds of a token whose endpoint does not say (RFC 6749 §5.1 only recommends it): so it is not kept."""
 MAX_ANSWER = 1 << 20
@@ -93,15 +96,33 @@ class TokenEndpoint:
         :raises ServerUnavailable, ConnectionLost, TimedOut: later.
         """
         kept = _kept_of(self)
-        with kept.lock:
+        trouble = kept.trouble
+        if not kept.lock.acquire(blocking=trouble is None):
+            assert trouble is not None
+            raise copy.copy(trouble)  # somebody asks again; nobody waits behind him
+        try:
             if refused and refused == kept.token:
                 kept.token = ""
                 if kept.new:
                     return refused
             kept.new = not kept.token or time.monotonic() >= kept.good_until
             if kept.new:
-                self._renew(kept)
+                self._renew_once(kept)
             return kept.token
+        finally:
+            kept.lock.release()
+
+    def _renew_once(self, kept: _Kept) -> None:
+        """Ask, unless somebody has just asked for nothing: those who waited for him need not find out one by one."""
+        if kept.trouble is not None and time.monotonic() < kept.again_at:
+            raise copy.copy(kept.trouble)
+        try:
+            self._renew(kept)
+        except GatewayError as error:
+            kept.trouble = copy.copy(error) if error.retriable else None
+            kept.again_at = time.monotonic() + AGAIN
+            raise
+        kept.trouble = None
 
     def _renew(self, kept: _Kept) -> None:
         refresh_token = kept.refresh_token or self.refresh_token
@@ -192,13 +213,18 @@ class TokenEndpoint:
 
 @dataclass
 class _Kept:
-    """What this process has of one endpoint. :ivar new: only the login that asked for the token has had it."""
+    """What this process has of one endpoint. :ivar new: only the login that asked for the token has had it.
+
+    :ivar trouble: why there is none now, and it may pass; :ivar again_at: not before is asked again.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
     good_until: float = 0.0
     new: bool = False
+    trouble: GatewayError | None = None
+    again_at: float = 0.0
 
 
 @functools.lru_cache(maxsize=1_000)

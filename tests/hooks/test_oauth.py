@@ -6,7 +6,9 @@ import json
 import logging
 import pickle
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -141,8 +143,9 @@ def test_a_refresh_token_that_changes_is_followed_while_the_process_runs(
 
 
 def test_trouble_on_the_way_changes_no_refresh_token_and_a_no_brings_back_the_one_of_the_connection(
-    server: TokenServer, ask: Ask
+    server: TokenServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(oauth, "AGAIN", 0.0)
     server.lifetime = 0
     server.extra = {"refresh_token": "second"}
     endpoint = ask(refresh_token="first")
@@ -255,6 +258,33 @@ def test_an_address_that_is_none_is_a_wrong_address(
     monkeypatch.setattr(httpx, "stream", refuse)
     with pytest.raises(ConfigurationError, match="no address"):
         TokenEndpoint("https://h/", "id", "secret")()
+
+
+def test_an_endpoint_in_trouble_is_asked_by_one_and_keeps_nobody_waiting_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred mailboxes of one tenant share an endpoint, and a triggerer has few threads."""
+    monkeypatch.setattr(oauth, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(8) as pool:
+        endpoint = TokenEndpoint(f"https://127.0.0.1:{listener.getsockname()[1]}/token", "id", "secret")
+        together = threading.Barrier(8)
+
+        def ask() -> BaseException | None:
+            together.wait()
+            with pytest.raises(TimedOut) as caught:
+                endpoint()
+            return caught.value
+
+        assert len({id(trouble) for trouble in pool.map(lambda _: ask(), range(8))}) == 8
+        listener.accept()[0].close()
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        later = oauth.time.monotonic() + oauth.AGAIN
+        monkeypatch.setattr(oauth.time, "monotonic", lambda: later)
+        with pytest.raises(TimedOut):
+            endpoint()
+        listener.accept()[0].close()
 
 
 @pytest.mark.parametrize("grant", [{}, {"refresh_token": "1//refresh"}])
