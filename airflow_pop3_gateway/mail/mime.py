@@ -40,14 +40,10 @@ _NO_FIELD = (
     + _NAME + rb"{0,999}(?:[\x00-\x08\n-\x1f\x7f]|[ \t]{1,999}[^ \t:]|[ \t]{1000}))"
 )  # fmt: skip
 # Within a header block a line without a name, and what mailbox programs leave there, are passed over.
-_PASSED_OVER = (
-    rb"(?!:|>?From (?:[^\r\n]{0,1000}\Z|[^ \t\r\n]{1,500}[ \t]{1,9}(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ ,]))"
-)
-_FIRST_LINE = {b"\n": re.compile(rb"(\r{0,3}\n)|" + _NO_FIELD), b"\r": re.compile(rb"(\r)|" + _NO_FIELD)}
-_HEAD_END = {
-    b"\n": re.compile(rb"\n(?:(\r{0,3}\n)|" + _PASSED_OVER + _NO_FIELD + rb")"),
-    b"\r": re.compile(rb"\r(?:(\r)|" + _PASSED_OVER + _NO_FIELD + rb")"),
-}
+_NOISE = rb"(?!:|>?From (?:[^\r\n]{0,1000}\Z|[^ \t\r\n]{1,500}[ \t]{1,9}[MTWFS][a-z][a-z][ ,]))"
+_EMPTY = {b"\n": rb"(\r{0,3}\n)|", b"\r": rb"(\r)|"}
+_FIRST_LINE = {end: re.compile(line + _NO_FIELD) for end, line in _EMPTY.items()}
+_HEAD_END = {end: re.compile(end + b"(?:" + line + _NOISE + _NO_FIELD + b")") for end, line in _EMPTY.items()}
 _ANY_LINE_END = re.compile(rb"\n|\r\r?\r?\n|\r\r*")  # spelled so that it is searched by its first octet
 _MBOX_LINE = re.compile(rb">?From [^\r\n]{0,1000}(?:\r{0,3}\n|\r)")
 _MBOX_WORDS = (b"From ", b">From ")
