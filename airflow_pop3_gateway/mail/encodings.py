@@ -23,7 +23,7 @@ _WHITE = b" \t\r\n"
 _LONGEST_LINE = 1024
 _PAD_RUN = re.compile(rb"[=\s]*")
 _BLOCK = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_SOFT_BREAK_WITH_BLANKS = re.compile(rb"=[ \t]+(?=\r?\n)")
+_SOFT_BREAK_WITH_BLANKS = re.compile(rb"=[ \t]+(?=[\r\n])")
 _SOFT_BREAK_WITHOUT_LF = re.compile(rb"=\r(?!\n)")
 _LONELY = re.compile(rb"=(?==)")
 _TORN_ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]?|[ \t]*\r?)\Z")
