@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -26,6 +27,10 @@ from airflow_pop3_gateway.gateway.track import Tracked, tracked
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.sent import count_events
+from airflow_pop3_gateway.triggers.watch import in_thread
+
+_threads = ThreadPoolExecutor(8, "pop3-acknowledgments")
+"""Of its own: a store that hangs keeps neither the event loop's busy nor those of the watchers."""
 
 
 class AcknowledgmentTrigger(BaseTrigger):
@@ -54,7 +59,7 @@ class AcknowledgmentTrigger(BaseTrigger):
         while True:
             pause = self.poke_interval
             try:
-                found = await asyncio.to_thread(look)
+                found = await in_thread(look, threads=_threads)
             except GatewayError as error:
                 if not error.retriable:
                     yield TriggerEvent({"error": type(error).__name__, "message": str(error)})

@@ -103,12 +103,12 @@ class Watch:
 
     async def read_site(self) -> RemoteSite:
         """The account as its connection says now."""
-        return await _in_thread(lambda: Pop3Hook(self.pop3_conn_id).site)
+        return await in_thread(lambda: Pop3Hook(self.pop3_conn_id).site)
 
     async def _look_at(self, site: RemoteSite) -> Sight:
         try:
             if self._lookout is None:
-                self._lookout = Lookout(await _in_thread(_store_at, self._base_path), self._awaited)
+                self._lookout = Lookout(await in_thread(_store_at, self._base_path), self._awaited)
             return await _look(self._lookout, site)
         except StoreError:
             self._lookout = None
@@ -118,24 +118,24 @@ class Watch:
 
 async def _look(lookout: Lookout, site: RemoteSite) -> Sight:
     """The steps of :mod:`~airflow_pop3_gateway.gateway.peek`; the maildrop is free again before the store is asked."""
-    if (held := await _in_thread(lookout.held, site)) is not None:
+    if (held := await in_thread(lookout.held, site)) is not None:
         return held
     async with _sessions().at(site.address), await AsyncPop3Client.connect(patient(site)) as client:
         listing = await client.converse(take)
         if lookout.judges:
-            numbers = await _in_thread(lookout.unknown, site, listing)
+            numbers = await in_thread(lookout.unknown, site, listing)
             await client.converse(lookout.judge, numbers, listing)
         with contextlib.suppress(Pop3Error):
             await client.quit()
     if not lookout.judges:
-        numbers = await _in_thread(lookout.unknown, site, listing)
+        numbers = await in_thread(lookout.unknown, site, listing)
     return lookout.sight(site, numbers, listing, client.login_delay)
 
 
-async def _in_thread(work: Callable[..., T], *arguments: Any) -> T:
+async def in_thread(work: Callable[..., T], *arguments: Any, threads: ThreadPoolExecutor = _threads) -> T:
     """Like ``asyncio.to_thread``, in threads of our own: names that nobody resolves keep the event loop's busy."""
     call = functools.partial(contextvars.copy_context().run, work, *arguments)
-    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+    return await asyncio.get_running_loop().run_in_executor(threads, call)
 
 
 class _Sessions:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -191,6 +194,34 @@ def test_a_store_that_fails_postpones_and_a_transfer_nobody_knows_ends_it(
     monkeypatch.setattr(acknowledgment, "count_events", failing)
     assert first(trigger(base_path))["tracked"]["status"]["state"] == "ACKED"
     assert first(trigger(base_path, "0" * 40))["error"] == "StoreCorrupt"
+
+
+def test_a_store_that_hangs_keeps_no_other_trigger_waiting(
+    base_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of an event loop are few, and look names up for everybody."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def hang(place: str) -> Store:
+        asked.set()
+        answered.wait()
+        raise StoreUnavailable("later")
+
+    monkeypatch.setattr(acknowledgment, "_store_at", functools.lru_cache(hang))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        stuck = asyncio.create_task(anext(trigger(base_path).run()))
+        try:
+            while not asked.is_set():
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(loop.getaddrinfo("localhost", 110), 10)
+        finally:
+            answered.set()
+            stuck.cancel()
+
+    asyncio.run(run())
 
 
 # -- all transfers ----------------------------------------------------------------------------------------------
