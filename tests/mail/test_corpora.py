@@ -57,7 +57,8 @@ RAW_OCTETS_IN_NAMES = {  # which the standard library gives up on; read as UTF-8
 }
 SPACE_BEFORE_COLON = {"mikel-mail/fixtures_emails_rfc2822_example13.eml"}
 """An example of RFC 5322 for what once was allowed; for the standard library its header is no header."""
-
+TEXT_OF_TWO_OCTETS = {"stalwartlabs-mail-parser/eml_thirdparty_005.eml"}
+"""UTF-16 without a transfer encoding: a line end is half a character there."""
 
 RETURNS_ANOTHER = {
     "sisimai-set-of-emails/bsd_lhost-x5-01.eml",  # a bounce around a bounce; what we sent is in the inner one
@@ -229,6 +230,21 @@ def test_the_table_of_the_gateway_holds_on_real_mail(pairs: list[Pair]) -> None:
             assert (ours.type, ours.file_name) == ("MSG", "MAIL"), pair.file
         elif not kind.startswith(("multipart/", "text/")):
             assert (ours.type, ours.file_name) == ("XFER", "RECOVER"), pair.file
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_a_mail_is_the_same_with_any_line_ends(pairs: list[Pair], line_end: bytes) -> None:
+    def told(ours: Understanding) -> tuple[object, ...]:
+        leaves = [(leaf.path, leaf.content_type, leaf.name, leaf.why) for leaf in ours.leaves]
+        head = ours.head
+        fields = (head.subject, head.from_, head.to, head.date, head.message_id)
+        return ours.type, ours.rule, ours.user_message, leaves, fields, parse_report(ours.captured)
+
+    def same(pair: Pair) -> bool:
+        mail = line_end.join(pair.mail.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
+        return told(understand([mail], lambda head: Policy(), Nowhere)) == told(pair.strict)
+
+    assert differing(pairs, same) <= TEXT_OF_TWO_OCTETS
 
 
 # -- what the labels leave out, against the standard library ------------------------------------------------------
