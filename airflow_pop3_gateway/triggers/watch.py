@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from airflow.sdk.configuration import conf
 
-from airflow_pop3_gateway.config import Address, RemoteSite
+from airflow_pop3_gateway.config import Address, RemoteSite, at_least
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, MailboxInUse, Pop3Error, StoreError
 from airflow_pop3_gateway.gateway.peek import Awaited, Lookout, Sight, patient, take
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
@@ -158,7 +158,9 @@ def _sessions() -> _Sessions:
     """Those of this event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _of_loops:
-        _of_loops[loop] = _Sessions(conf.getint("pop3_gateway", "watcher_sessions", fallback=100))
+        most = conf.getint("pop3_gateway", "watcher_sessions", fallback=100)
+        at_least("[pop3_gateway] watcher_sessions", most, 1)
+        _of_loops[loop] = _Sessions(most)
     return _of_loops[loop]
 
 

@@ -16,6 +16,7 @@ import pytest
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import (
     AuthenticationFailed,
+    ConfigurationError,
     ConnectionLost,
     LoginDelayed,
     MailboxInUse,
@@ -230,6 +231,17 @@ def test_sessions_of_one_process_are_bounded(
         return await asyncio.gather(*(Watch("orders").look() for _ in range(4)))
 
     assert [sight.messages for sight in asyncio.run(both())] == [0] * 4
+
+
+@pytest.mark.usefixtures("server")
+def test_no_session_at_all_is_a_mistake_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__WATCHER_SESSIONS", "0")
+
+    async def look() -> Sight:
+        return await asyncio.wait_for(Watch("orders").look(), 10)
+
+    with pytest.raises(ConfigurationError, match="watcher_sessions"):
+        asyncio.run(look())
 
 
 @asynccontextmanager
