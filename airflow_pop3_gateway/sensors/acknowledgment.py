@@ -1,7 +1,7 @@
 """Waits for the acknowledgment of a transfer as a task: deferred to the triggerer, or on the worker.
 
-Invariant: nothing is asked but the store. A negative acknowledgment and one that is overdue fail the task at once, each
-by an error of its own; another attempt would not change either.
+Invariant: nothing is asked but the store, and one that fails only postpones the next look. A negative acknowledgment and
+one that is overdue fail the task at once, each by an error of its own; another attempt would not change either.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from airflow_pop3_gateway.errors import StoreUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
@@ -56,7 +57,7 @@ class AcknowledgmentSensor(BaseSensorOperator):
         """Look; while it waits, defer, or poke again as Airflow's sensors do."""
         if not self.deferrable:
             return super().execute(context)
-        found = self._judged(self._look())
+        found = self._looked()
         if found is None:
             key, place = self._place()
             self.defer(
@@ -74,13 +75,19 @@ class AcknowledgmentSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once. :raises AirflowFailException: when it ended badly, or there is no such transfer."""
-        found = self._judged(self._look())
+        found = self._looked()
         return False if found is None else PokeReturnValue(True, found)
 
-    def _look(self) -> Tracked:
+    def _looked(self) -> dict[str, Any] | None:
+        """One look; a store that fails only postpones the next one."""
         with told_to_airflow():
             key, place = self._place()
-            return tracked(open_store(place), key, utc_now())
+            try:
+                found = tracked(open_store(place), key, utc_now())
+            except StoreUnavailable as error:
+                self.log.warning("%s: %s", key, error)
+                return None
+        return self._judged(found)
 
     def _place(self) -> tuple[str, str]:
         return place_of(self.sent, None if self.base_path is None else str(self.base_path))

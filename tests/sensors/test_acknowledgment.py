@@ -28,6 +28,7 @@ from airflow_pop3_gateway.records.sent import (
     SentTransfer,
 )
 from airflow_pop3_gateway.sensors import AcknowledgmentSensor
+from airflow_pop3_gateway.sensors import acknowledgment as acknowledgment_sensor
 from airflow_pop3_gateway.store import Store, sent
 from airflow_pop3_gateway.triggers import AcknowledgmentTrigger, acknowledgment
 
@@ -110,6 +111,23 @@ def test_while_it_waits_no_worker_does(store: Store, run_task: Run) -> None:
     output = send(store, FAR_OFF)
     comes(store, "undefined", "dsn")
     assert run_task(sensor(output)).state == "deferred"
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_store_that_fails_postpones_the_look_of_a_worker_too(
+    store: Store, run_task: Run, deferrable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, real = send(store), track.tracked
+    comes(store, "positive")
+    failures = [StoreUnavailable("later")]
+
+    def failing(*arguments: Any) -> track.Tracked:
+        if failures:
+            raise failures.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(acknowledgment_sensor, "tracked", failing)
+    assert run_task(sensor(output, deferrable=deferrable)).state == ("deferred" if deferrable else "success")
 
 
 def test_a_transfer_nobody_knows_fails(store: Store, run_task: Run) -> None:
