@@ -1,6 +1,6 @@
 """Waits for the acknowledgment of a transfer as a task: deferred to the triggerer, or on the worker.
 
-Invariant: nothing is asked but the store, and one that fails only postpones the next look. A negative acknowledgment and
+Invariant: nothing is asked but the store, one that fails only postpones the next look. A negative acknowledgment and
 one that is overdue fail the task at once, each by an error of its own; another attempt would not change either.
 """
 
