@@ -15,7 +15,7 @@ import re
 
 from airflow_pop3_gateway.mail.files import File, Files
 from airflow_pop3_gateway.mail.parts import Part
-from airflow_pop3_gateway.mail.words import FALLBACK, charset_codec, with_byte_order
+from airflow_pop3_gateway.mail.words import FALLBACK, charset_codec, errors_of, with_byte_order
 from airflow_pop3_gateway.records import StoredFile
 
 MESSAGE_MEMORY = 1 << 20
@@ -46,7 +46,9 @@ class _Decoder:
             if len(data) < _LONGEST_MARK and not final:
                 self._held = data
                 return ""
-            self._decoder = codecs.getincrementaldecoder(with_byte_order(self._codec, data))("replace")
+            self._decoder = codecs.getincrementaldecoder(with_byte_order(self._codec, data))(
+                errors_of(self._codec)
+            )
         if self._codec.startswith("iso2022") and b"\x1b" in data:
             torn = -1 if final else data.find(b"\x1b", max(0, len(data) - _LONGEST_ESCAPE + 1))
             self._held = data[torn:] if torn >= 0 else b""

@@ -21,6 +21,7 @@ from email.utils import parsedate_tz
 from urllib.parse import unquote_to_bytes
 
 FALLBACK = "airflow_pop3_gateway.windows_1252"
+_JAPANESE = "airflow_pop3_gateway.rows_of_vendors"
 
 # Codecs that do something else than map octets to characters, or do it in quadratic time.
 _NOT_CHARSETS = frozenset(
@@ -94,7 +95,22 @@ def _windows_1252(error: UnicodeError) -> tuple[str, int]:
     return octets.decode("cp1252", "replace").replace("\ufffd", "?"), error.end
 
 
+def _rows_of_vendors(error: UnicodeError) -> tuple[str, int]:
+    """Two octets of JIS or EUC-JP: one of the characters NEC and IBM added, such as a number in a circle."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    high = 0x80 if error.encoding.startswith("euc") else 0
+    pair = error.object[error.start : error.start + 2 if high else error.end]
+    row, cell = (octet - high for octet in pair) if len(pair) == 2 else (0, 0)
+    if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
+        return "\ufffd", error.end
+    lead = (row + 1 >> 1) + (0x70 if row < 0x5F else 0xB0)  # as Windows-31J writes them
+    trail = cell + (0x7E if not row % 2 else 0x20 if cell > 0x5F else 0x1F)
+    return bytes((lead, trail)).decode("cp932", "replace"), error.start + 2
+
+
 codecs.register_error(FALLBACK, _windows_1252)
+codecs.register_error(_JAPANESE, _rows_of_vendors)
 
 
 @functools.lru_cache(maxsize=256)
@@ -119,12 +135,17 @@ def with_byte_order(codec: str, octets: bytes) -> str:
     return f"{codec}-le" if codec in _MARKS and not octets.startswith(_MARKS[codec]) else codec
 
 
+def errors_of(codec: str) -> str:
+    """How a codec treats what it does not know: vendors' characters are known, all else is U+FFFD."""
+    return _JAPANESE if codec.startswith(("iso2022_jp", "euc_ji", "euc_jp")) else "replace"
+
+
 def decode_octets(octets: bytes, charset: str = "") -> str:
     """Octets in a declared charset as text; ``us-ascii``, nothing and the unknown are UTF-8 with the fallback."""
     codec = charset_codec(charset) if charset else None
     if codec is None or codec == "ascii":
         return octets.decode("utf-8", FALLBACK)
-    return octets.decode(with_byte_order(codec, octets), "replace")
+    return octets.decode(with_byte_order(codec, octets), errors_of(codec))
 
 
 def printable(text: str) -> str:
