@@ -89,17 +89,17 @@ def send_transfer(
                 everybody = (box.address for field in boxes.values() for box in field)
                 protection = protection_for(site.smime, everybody, utc_now(), site.limits)
             request = SendRequest(
-                local_ident=outgoing.local_ident(*([transfer_id] if transfer_id else asked_by.values())),
+                local_ident=outgoing.local_ident(*([str(transfer_id)] if transfer_id else asked_by.values())),
                 smtp_conn_id=conn_id,
                 from_=_sender(from_, site, relay),
                 **boxes,
-                subject=(subject or "").strip(),
-                xfb=dict(xfb or {}),
+                subject="" if subject is None else str(subject).strip(),
+                xfb=_texts(xfb),
                 delimiter=site.subject_delimiter if site else SendRequest.delimiter,
-                message=message,
+                message=None if message is None else str(message),
                 file=source_of(file, "file", file_name, content_type) if file else None,
                 ready_made=source_of(ready_made, "ready_made") if ready_made else None,
-                headers=dict(headers or {}),
+                headers=_texts(headers),
                 acknowledgment_option="to_ack"
                 if protection and protection.receipt
                 else acknowledgment_option,
@@ -118,6 +118,11 @@ def send_transfer(
         result.attempts,
     )
     return {**result.to_json(), "base_path": place}
+
+
+def _texts(given: Mapping[str, str] | None) -> dict[str, str]:
+    """As text: templates that are rendered as native objects bring numbers."""
+    return {str(name): str(value) for name, value in (given or {}).items()}
 
 
 def _sender(from_: str | None, site: RemoteSite | None, relay: GatewaySmtpHook) -> Mailbox:

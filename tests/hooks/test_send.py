@@ -78,6 +78,14 @@ def test_the_mailbox_of_the_acknowledgments_knows_from_the_relay_and_the_delimit
     assert b"Subject: hello //GW appli=X\r\n" in server.box[0].octets
 
 
+def test_numbers_are_written_as_text(relay: Any, ask: Any) -> None:
+    """A DAG that renders templates as native objects makes numbers of them."""
+    server = relay(from_email="us@us.example", to_email="a@x.example")
+    ask(subject=7, message=2026, xfb={"dest": 5}, headers={"X-Priority": 1}, transfer_id=41)
+    assert b"Subject: 7 //XFB DEST=5\r\n" in server.box[0].octets
+    assert b"X-Priority: 1\r\n" in server.box[0].octets and server.box[0].octets.endswith(b"2026\r\n")
+
+
 def test_an_empty_list_of_recipients_is_no_order_to_send_to_the_default(relay: Any, ask: Any) -> None:
     relay(from_email="us@us.example", to_email="a@x.example")
     with pytest.raises(AirflowFailException, match="no recipient"):
