@@ -39,6 +39,7 @@ from airflow_pop3_gateway.records import (
     digest_key,
 )
 from airflow_pop3_gateway.store import Store, Writer, answers, layout, outbox
+from airflow_pop3_gateway.store.batches import SMALL_BYTES
 from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.transfers import create_record, publish_record, read_record
 
@@ -79,6 +80,8 @@ class Deposit:
         """
         if (group := self.store.group()) is None:
             return list(each(lambda mail: self.file(*mail), mails))
+        if all(entry.length <= SMALL_BYTES for entry, _ in mails):
+            each = map  # nothing of theirs is waited for before the group is published
         with contextlib.closing(group):
             under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]
             for _ in each(next, under_way):
@@ -275,12 +278,14 @@ class _Mail:
     def _record(self, understanding: Understanding | None) -> TransferRecord:
         entry, head = self._entry, self._head
         key = digest_key(self._site.name, self._xfer_ident)
-        record = TransferRecord(
+        found = understanding or Understanding(head, "XFER", "", "", entry.length)
+        whole = found.rule == "whole-mail"
+        return TransferRecord(
             schema=RECORD_SCHEMA,
             key=key,
             local_ident=self._local_ident,
-            type="XFER",
-            file_name="",
+            type=found.type,
+            file_name=found.file_name,
             state="ENDED",
             protocol="POP3",
             originator=self._site.name,
@@ -305,30 +310,19 @@ class _Mail:
             ),
             created_at=entry.retrieved_at,
             xfb=self._xfb,
-            auto_submitted=head.auto_submitted,
-            defects=(*self._inside.defects, *self._defects),
+            user_message=found.user_message,
+            user_message_file=found.user_message_file,
+            files=(self._keep_whole(found.file_name),) if whole else found.files,
+            unpacked=found.unpacked,
+            evidence=found.evidence,
             protection=self._inside.protection,
             mic=self._inside.mic,
             acknowledgment=decide(self._site, head, key),
-        )
-        if understanding is None:
-            return record
-        files = understanding.files
-        if understanding.rule == "whole-mail":
-            files = (self._keep_whole(understanding.file_name),)
-        return dataclasses.replace(
-            record,
-            type=understanding.type,
-            file_name=understanding.file_name,
-            rule=understanding.rule,
-            files=files,
-            unpacked=understanding.unpacked,
-            evidence=understanding.evidence,
-            user_message=understanding.user_message,
-            user_message_file=understanding.user_message_file,
-            leaves=understanding.leaves,
-            defects=(*record.defects, *understanding.defects),
-            **track.reported(self._store, understanding),
+            rule=found.rule,
+            auto_submitted=head.auto_submitted,
+            defects=(*self._inside.defects, *self._defects, *found.defects),
+            leaves=found.leaves,
+            **track.reported(self._store, found),
         )
 
     def _dispose(
