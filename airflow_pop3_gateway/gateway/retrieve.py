@@ -74,12 +74,13 @@ def retrieve(
     """
     started = time.monotonic()
     retention = Retention(site, store, now())
-    ledger = Ledger.load(store, site.name)
-    ledger.recover(store, retention.first_state)
-    ledger.batches = [
-        batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))
-    ]
     with connect(site, listings=True) as client:
+        # Only now: where the server locks, the session before this one has committed whatever it deleted.
+        ledger = Ledger.load(store, site.name)
+        ledger.recover(store, retention.first_state)
+        ledger.batches = [
+            batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))
+        ]
         listing = take_listing(client, site, retention.started_at)
         result = _Session(site, store, ledger, client, listing, retention, now, on_progress).run()
     return dataclasses.replace(
@@ -166,7 +167,7 @@ class _Session:
         )
         trouble: Pop3Error | None = None
         if numbers:
-            self.ledger.open_batch = spool.batch
+            self.ledger.open(spool.batch, self.retention.started_at)
             self.ledger.save(self.store)
             try:
                 self.client.retrieve(numbers, spool)
@@ -208,10 +209,10 @@ class _Session:
             spool.commit()
             for number, entry in spool.arrived.items():
                 self.ledger.entries[self.listing.names[number]] = entry
-            self.ledger.batches.append(spool.batch)
         elif self.again:
             self.store.delete_tree(layout.spool(self.site.name, spool.batch))
-        self.ledger.open_batch = None
+        if spool.batch in self.ledger.open_batches:
+            self.ledger.close(spool.batch, committed=bool(spool.arrived))
 
     def _delete_and_quit(self, doomed: Sequence[int]) -> tuple[list[int], Pop3Error | None]:
         """Step 6. :returns: numbers whose deletion the server confirmed, and what went wrong."""

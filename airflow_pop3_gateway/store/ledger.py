@@ -2,8 +2,8 @@
 
 Strategy: one JSON object, read once and rewritten whole by the session that owns the maildrop: before the first
 RETR (it names the batch that is about to be written) and after QUIT. What happened in between is in the manifest,
-so a session that died is told from these two alone. Another session's write in the meantime is noticed by the
-generation and merged, never overwritten.
+so a session that died is told from these two alone. Another session's write in the meantime is noticed by its digest
+and merged, never overwritten.
 
 Invariant: a UIDL leaves the ledger only when the server no longer lists it; a batch leaves it only when its lines
 lie in ``transfers/``.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -27,12 +28,14 @@ from airflow_pop3_gateway.store.spool import read_manifest
 
 PIECE = 256
 """Entries that are written at once."""
+OPEN_FOR = timedelta(days=2)
+"""How long a batch without a manifest may be that of a session that still runs."""
 
 
 class _Document(msgspec.Struct):
     """What is read of the JSON object."""
 
-    open_batch: str | None
+    open_batches: list[str]
     batches: list[str]
     refusals: dict[str, int]
     entries: dict[str, LedgerEntry]
@@ -48,16 +51,17 @@ class Ledger:
     """The journal of one maildrop, in memory; :meth:`save` writes it back.
 
     :ivar entries: UIDL → what is known; :ivar batches: committed, not yet classified, oldest first;
-        :ivar open_batch: announced, perhaps never committed; :ivar refusals: UIDL → how often the server or a bound
-        kept us from it.
+        :ivar open_batches: announced, perhaps never committed, by this session and others; :ivar refusals: UIDL →
+        how often the server or a bound kept us from it.
     """
 
     site: str
     entries: dict[str, LedgerEntry] = field(default_factory=dict)
     batches: list[str] = field(default_factory=list)
-    open_batch: str | None = None
+    open_batches: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     generation: int = 0
+    _closed: set[str] = field(default_factory=set, repr=False, compare=False)
     _stored: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _digest: str = field(default="", repr=False, compare=False)
 
@@ -84,7 +88,7 @@ class Ledger:
                 "recognised as duplicates, none is lost.",
                 key=layout.ledger(site),
             ) from None
-        ledger = cls(site, read.entries, read.batches, read.open_batch, read.refusals, read.generation)
+        ledger = cls(site, read.entries, read.batches, read.open_batches, read.refusals, read.generation)
         return ledger._as_stored(hashlib.sha256(data))
 
     def _as_stored(self, digest: hashlib._Hash) -> Ledger:
@@ -96,7 +100,7 @@ class Ledger:
         return {
             "schema": LEDGER_SCHEMA,
             "site": self.site,
-            "open_batch": self.open_batch,
+            "open_batches": list(self.open_batches),
             "batches": list(self.batches),
             "refusals": dict(self.refusals),
             "entries": dict(self.entries),
@@ -110,9 +114,10 @@ class Ledger:
         data = store.find(key)
         if hashlib.sha256(data or b"").hexdigest() != self._digest:
             stored = self._read(self.site, store.address(key), data)
-            if stored.generation != self.generation:
-                self.entries = {**stored.entries, **self.entries}
-                self.batches = sorted({*stored.batches, *self.batches})
+            self.entries = {**stored.entries, **self.entries}
+            self.batches = sorted({*stored.batches, *self.batches})
+            opened = {*stored.open_batches, *self.open_batches}
+            self.open_batches = sorted(opened - self._closed - {*self.batches})
             self.generation = stored.generation
         del data
         self.generation += 1
@@ -133,22 +138,44 @@ class Ledger:
         digest.update(piece := piece + b"}}")
         yield piece
 
+    def open(self, batch: str, now: datetime) -> None:
+        """Announce a batch; those that were announced long ago and never committed are forgotten."""
+        oldest = layout.batch_name(now - OPEN_FOR, "")
+        self.open_batches = [*(before for before in self.open_batches if before > oldest), batch]
+
+    def close(self, batch: str, *, committed: bool) -> None:
+        """A batch that was announced has its manifest, or will never have one."""
+        self.open_batches.remove(batch)
+        self._closed.add(batch)
+        if committed:
+            self.batches.append(batch)
+
     def recover(self, store: Store, state: LedgerState) -> int:
-        """Take over the batch of a session that died between its manifest and its last write.
+        """Take over what sessions committed that died before their last write, or have not come to it yet.
 
         :param state: what the site's retention makes of a mail that was just committed.
-        :returns: how many mails were found in its manifest.
+        :returns: how many mails were found in their manifests.
         """
-        batch, self.open_batch = self.open_batch, None
-        manifest = read_manifest(store, self.site, batch) if batch else None
-        if batch is None or manifest is None:
-            return 0
-        for mail in manifest:
-            self.entries[mail.uidl] = LedgerEntry(
-                state, batch, mail.index, mail.list_size, mail.sha256, mail.head_sha256, mail.retrieved_at
-            )
-        self.batches = sorted({*self.batches, batch})
-        return len(manifest)
+        found = 0
+        for batch in sorted(self.open_batches):
+            manifest = read_manifest(store, self.site, batch)
+            if manifest is None:
+                continue
+            for mail in manifest:
+                if (known := self.entries.get(mail.uidl)) is None or known.batch < batch:
+                    self.entries[mail.uidl] = LedgerEntry(
+                        state,
+                        batch,
+                        mail.index,
+                        mail.list_size,
+                        mail.sha256,
+                        mail.head_sha256,
+                        mail.retrieved_at,
+                    )
+            found += len(manifest)
+            self.close(batch, committed=batch not in self.batches)
+        self.batches.sort()
+        return found
 
 
 def waiting_batches(store: Store, site: str) -> list[str]:

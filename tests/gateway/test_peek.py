@@ -77,7 +77,7 @@ def test_a_mail_of_a_session_that_died_after_its_commit_does_not_count(maildrop:
     box.poll()
     (entry,) = box.manifests()
     ledger = json.loads(box.store.read(layout.ledger("edi")))
-    ledger |= {"entries": {}, "batches": [], "open_batch": entry.batch}
+    ledger |= {"entries": {}, "batches": [], "open_batches": [entry.batch]}
     box.store.replace(layout.ledger("edi"), json.dumps(ledger).encode())
     assert look(box).messages == 0
 

@@ -23,6 +23,7 @@ from airflow_pop3_gateway.errors import (
 )
 from airflow_pop3_gateway.gateway import retrieve
 from airflow_pop3_gateway.pop3 import Pop3Client
+from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.store.ledger import Ledger
 
 Open = Callable[..., Maildrop]
@@ -309,6 +310,32 @@ def test_a_full_store_loses_nothing(maildrop: Open) -> None:
     assert told.value.retriable
     assert len(drop.left) == 2 and not drop.commands("DELE")
     assert drop.poll().messages == 2 and drop.left == []
+
+
+def test_a_session_that_dies_while_another_runs_is_taken_over(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that locks nothing: the other one announces its batch while this one fetches; this one is killed after
+    QUIT, before it wrote down how it ended."""
+    box = maildrop(letter(1))
+    save = Ledger.save
+    told: list[str] = []
+
+    def interrupted(ledger: Ledger, store: Store) -> None:
+        if told:
+            raise KeyboardInterrupt
+        save(ledger, store)
+        told.extend(ledger.open_batches)
+        other = Ledger.load(store, "edi")
+        other.recover(store, "KEPT")
+        other.open("20261123T080000001Z-0000000b", box.now())
+        save(other, store)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Ledger, "save", interrupted)
+        box.poll()
+    assert box.left == []
+    assert box.poll().batches == tuple(told)
 
 
 def test_progress_is_told_with_messages_octets_and_total(maildrop: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,8 @@ from airflow_pop3_gateway.records import (
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import PIECE, Ledger, waiting_batches
 
-ONE, TWO = "20261123T080910123Z-00000001", "20261123T080910124Z-00000002"
+ONE, TWO, LATER = (f"2026112{day}T080910123Z-0000000{day}" for day in (3, 4, 6))
+NOW = datetime(2026, 11, 23, 8, 9, 11, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -100,24 +102,74 @@ def test_two_sessions_at_once_lose_neither_batches_nor_entries(store: Store) -> 
 
 
 def test_a_session_that_died_after_its_manifest_is_taken_over(store: Store) -> None:
-    Ledger("edi", open_batch=ONE).save(store)
+    Ledger("edi", open_batches=[ONE]).save(store)
     commit_manifest(store, "edi", ONE, [entry("a"), entry("b", index=1)])
     ledger = Ledger.load(store, "edi")
     assert ledger.recover(store, "KEPT") == 2
     assert {uidl: known.state for uidl, known in ledger.entries.items()} == {"a": "KEPT", "b": "KEPT"}
-    assert ledger.batches == [ONE] and ledger.open_batch is None
+    assert ledger.batches == [ONE] and ledger.open_batches == []
 
 
-def test_a_session_that_died_before_its_manifest_left_nothing(store: Store) -> None:
-    Ledger("edi", open_batch=ONE).save(store)
-    store.put(f"{layout.spool('edi', ONE)}/segment-0000.eml", b"half a ma")
-    ledger = Ledger.load(store, "edi")
-    assert ledger.recover(store, "KEPT") == 0
-    assert ledger == Ledger("edi", generation=1)
+def test_a_session_without_a_manifest_may_still_run(store: Store) -> None:
+    """Its batch is remembered until it is committed, or for two days."""
+    ledger = Ledger("edi")
+    ledger.open(ONE, NOW)
+    ledger.save(store)
+    other = Ledger.load(store, "edi")
+    assert other.recover(store, "KEPT") == 0
+    other.open(TWO, NOW)
+    assert other.open_batches == [ONE, TWO]
+    other.open(LATER, NOW + timedelta(days=3))
+    assert other.open_batches == [LATER]
+
+
+def test_a_session_that_commits_after_another_began_and_then_dies_is_taken_over(store: Store) -> None:
+    """The other one announced its own batch meanwhile: what the first had announced stays announced."""
+    first, second = Ledger.load(store, "edi"), Ledger.load(store, "edi")
+    first.open(ONE, NOW)
+    first.save(store)
+    second.open(TWO, NOW)
+    second.save(store)
+    commit_manifest(store, "edi", ONE, [entry("a")])
+    assert waiting_batches(store, "edi") == [ONE]
+    second.close(TWO, committed=False)
+    second.save(store)
+    third = Ledger.load(store, "edi")
+    assert third.open_batches == [ONE] and third.recover(store, "KEPT") == 1
+    third.save(store)
+    assert (third.batches, third.open_batches, list(third.entries)) == ([ONE], [], ["a"])
+
+
+@pytest.mark.parametrize("ends_first", [True, False])
+def test_a_session_that_is_taken_over_may_still_live(store: Store, ends_first: bool) -> None:
+    """Between its manifest and its last write another one recovers its batch; both end, in either order."""
+    living = Ledger.load(store, "edi")
+    living.open(ONE, NOW)
+    living.save(store)
+    commit_manifest(store, "edi", ONE, [entry("a")])
+    other = Ledger.load(store, "edi")
+    other.recover(store, "DELETE_PENDING")
+    living.entries["a"] = known("DELETED")
+    living.close(ONE, committed=True)
+    for ledger in (living, other) if ends_first else (other, living):
+        ledger.save(store)
+    ended = Ledger.load(store, "edi")
+    assert (ended.batches, ended.open_batches, list(ended.entries)) == ([ONE], [], ["a"])
+
+
+def test_what_a_later_session_knows_of_a_mail_outlives_the_recovery_of_an_earlier_one(store: Store) -> None:
+    ledger = Ledger("edi", {"a": known("DELETED"), "b": known("KEPT", TWO)}, open_batches=[ONE])
+    commit_manifest(store, "edi", ONE, [entry("a"), entry("b", index=1), entry("c", index=2)])
+    ledger.recover(store, "DELETE_PENDING")
+    assert {uidl: one.state for uidl, one in ledger.entries.items()} == {
+        "a": "DELETED",
+        "b": "KEPT",
+        "c": "DELETE_PENDING",
+    }
 
 
 def test_batches_wait_until_their_lines_are_published(store: Store) -> None:
-    Ledger("edi", batches=[ONE], open_batch=TWO).save(store)
+    Ledger("edi", batches=[ONE], open_batches=[TWO]).save(store)
     commit_manifest(store, "edi", TWO, [entry("b", TWO)])
     assert waiting_batches(store, "edi") == [ONE, TWO]
     store.put(layout.transfers("edi", ONE), b"")
