@@ -13,6 +13,7 @@ import logging
 import math
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -51,6 +52,9 @@ from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
+_tokens = ThreadPoolExecutor(
+    4, "pop3-token"
+)  # an endpoint that hangs must not keep the loop's own few threads
 _asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, asyncio.Task[list[Any]]]] = (
     weakref.WeakKeyDictionary()
 )
@@ -169,10 +173,7 @@ class AsyncPop3Client:
     async def connect(
         cls, site: RemoteSite, *, log_in: bool = True, listings: bool = False
     ) -> AsyncPop3Client:
-        """Open a session: addresses in turn with retries, greeting, CAPA, STLS, login; errors as in :mod:`opening`.
-
-        :param listings: :meth:`listings` comes next: a round trip less where the server pipelines.
-        """
+        """Open a session as :meth:`blocking.Pop3Client.connect` does."""
         client = cls(site)
         try:
             await client._run(opening.open_session(client._session, log_in, listings))
@@ -337,7 +338,8 @@ class AsyncPop3Client:
         elif isinstance(wish, Pause):
             await asyncio.sleep(wish.seconds)
         elif isinstance(wish, AccessToken):
-            return site.token_source and await asyncio.to_thread(site.token_source, wish.refused)
+            loop = asyncio.get_running_loop()
+            return site.token_source and await loop.run_in_executor(_tokens, site.token_source, wish.refused)
         elif self._octets is None:
             raise ConnectionLost("the connection is closed.")
         elif isinstance(wish, StartTls):
