@@ -39,7 +39,6 @@ from airflow_pop3_gateway.records import (
     digest_key,
 )
 from airflow_pop3_gateway.store import Store, Writer, answers, layout, outbox
-from airflow_pop3_gateway.store.batches import SMALL_BYTES
 from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.transfers import create_record, publish_record, read_record
 
@@ -80,8 +79,6 @@ class Deposit:
         """
         if (group := self.store.group()) is None:
             return list(each(lambda mail: self.file(*mail), mails))
-        if all(entry.length <= SMALL_BYTES for entry, _ in mails):
-            each = map  # nothing of theirs is waited for before the group is published
         with contextlib.closing(group):
             under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]
             for _ in each(next, under_way):
