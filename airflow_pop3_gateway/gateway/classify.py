@@ -19,19 +19,18 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import StoreCorrupt
 from airflow_pop3_gateway.gateway.applications import Chooser, Octets, proposed_application
-from airflow_pop3_gateway.gateway.deposit import Deposit, Each
+from airflow_pop3_gateway.gateway.deposit import Deposit
 from airflow_pop3_gateway.gateway.retrieve import Progress, no_progress
 from airflow_pop3_gateway.records import Classified, ManifestEntry, TransferRecord
 from airflow_pop3_gateway.store import Store, layout
-from airflow_pop3_gateway.store.batches import SMALL_BYTES, BatchReader
+from airflow_pop3_gateway.store.batches import BatchReader
 from airflow_pop3_gateway.store.ledger import waiting_batches
 from airflow_pop3_gateway.store.spool import read_manifest
 from airflow_pop3_gateway.store.transfers import TransferLines, read_lines
@@ -40,8 +39,6 @@ log = logging.getLogger(__name__)
 
 WORKERS = 8
 """Mails of a batch that are understood at once: the work waits for the store more than for the processor."""
-TRIED = 8
-"""Small mails of a window that are understood one after another, to see whether the store is waited for."""
 WINDOW = 512
 """Mails that are on the way at once, so that a batch of any length needs bounded memory."""
 
@@ -118,24 +115,9 @@ def _in_order(
                 mark = entry.headers.get("message-id") or tuple(sorted(entry.headers.items()))
                 (later if mark in seen else first).append(entry)
                 seen.add(mark)
-            small = max((entry.length for entry in first), default=0) <= SMALL_BYTES
-            each = _where_it_pays(pool) if small and deposit.store.url.startswith("file:") else pool.map
-            records = deposit.file_together([given(entry) for entry in first], each)
+            records = deposit.file_together([given(entry) for entry in first], pool.map)
             records += [deposit.file(*given(entry)) for entry in later]
             yield from sorted(records, key=lambda record: record.raw.index)
-
-
-def _where_it_pays(pool: Executor) -> Each:
-    """The ``map`` of a pool, unless the first calls hardly wait: then threads would only wait for each other."""
-
-    def each(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-        left = iter(items)
-        clock, processor = time.perf_counter(), time.thread_time()
-        done = [work(item) for item in islice(left, TRIED)]
-        waits = time.perf_counter() - clock > 2 * (time.thread_time() - processor)
-        return chain(done, (pool.map if waits else map)(work, left))
-
-    return each
 
 
 class _Tally:

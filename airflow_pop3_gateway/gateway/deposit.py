@@ -14,9 +14,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
+from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
@@ -24,6 +23,7 @@ from airflow_pop3_gateway.gateway import track
 from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.protection import Inspected, inspected
 from airflow_pop3_gateway.gateway.receipts import decide, receipts_for, request_for
+from airflow_pop3_gateway.gateway.together import Each, where_it_pays
 from airflow_pop3_gateway.gateway.writers import Nothing, Repeatable
 from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
@@ -39,12 +39,11 @@ from airflow_pop3_gateway.records import (
     digest_key,
 )
 from airflow_pop3_gateway.store import Store, Writer, answers, layout, outbox
+from airflow_pop3_gateway.store.batches import SMALL_BYTES
 from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.transfers import create_record, publish_record, read_record
 
 log = logging.getLogger(__name__)
-
-Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
@@ -78,6 +77,8 @@ class Deposit:
         :param each: ``map``, or that of a pool.
         """
         if (group := self.store.group()) is None:
+            small = all(entry.length <= SMALL_BYTES for entry, _ in mails)
+            each = where_it_pays(each) if small and self.store.url.startswith("file:") else each
             return list(each(lambda mail: self.file(*mail), mails))
         with contextlib.closing(group):
             under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]

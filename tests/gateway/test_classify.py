@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, multipart, text
@@ -18,7 +15,6 @@ from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import MailRefused, StoreCorrupt
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.applications import Choice
-from airflow_pop3_gateway.gateway.classify import TRIED, _where_it_pays
 from airflow_pop3_gateway.records import RECORD_SCHEMA, TransferRecord
 from airflow_pop3_gateway.store import layout, outbox
 
@@ -370,29 +366,3 @@ def test_what_an_application_got_is_counted_by_itself(maildrop: Open) -> None:
         "EDI": {"messages": 1, "files": 1, "octets": 3, "types": {"XFER": 1}},
         "MAIL": {"messages": 1, "files": 0, "octets": 0, "types": {"MSG": 1}},
     }
-
-
-class Pool:
-    """Notes how many calls it is given."""
-
-    given = 0
-
-    def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        rest = list(items)
-        self.given += len(rest)
-        return map(work, rest)
-
-
-@pytest.mark.parametrize(
-    ("processor", "given"), [(1.0, 0), (0.1, 20)], ids=["the work is ours", "the store is waited for"]
-)
-def test_threads_take_over_where_the_store_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, processor: float, given: int
-) -> None:
-    clock, spent = iter((0.0, 1.0)), iter((0.0, processor))
-    times = SimpleNamespace(perf_counter=lambda: next(clock), thread_time=lambda: next(spent))
-    monkeypatch.setattr(sys.modules[_where_it_pays.__module__], "time", times)
-    pool = Pool()
-    each = _where_it_pays(cast(Executor, pool))
-    assert list(each(str, range(TRIED + 20))) == [str(number) for number in range(TRIED + 20)]
-    assert pool.given == given
