@@ -80,12 +80,13 @@ def test_a_uuencoded_line_with_trailing_garbage_keeps_its_octets() -> None:
     st.binary(max_size=400),
     st.lists(st.integers(0, 1000), max_size=8),
     st.sampled_from([4, 20, 76, 77, 10_000]),
+    st.sampled_from([b"\r\n", b"\n", b"\r", b"\r\n\r\n"]),
 )
-def test_base64_comes_back_whatever_the_line_length_and_the_cuts(
-    octets: bytes, places: list[int], width: int
+def test_base64_comes_back_whatever_the_lines_and_the_cuts(
+    octets: bytes, places: list[int], width: int, line_end: bytes
 ) -> None:
     flat = base64.b64encode(octets)
-    raw = b"\r\n".join(flat[at : at + width] for at in range(0, len(flat), width))
+    raw = line_end.join(flat[at : at + width] for at in range(0, len(flat), width))
     assert decoded("base64", *cut(raw, places)) == (octets, set())
 
 
