@@ -31,6 +31,7 @@ from airflow_pop3_gateway.pop3 import dialogues, sasl
 from airflow_pop3_gateway.pop3.commands import encode
 from airflow_pop3_gateway.pop3.dialogues import (
     AccessToken,
+    Collected,
     Connect,
     Dialogue,
     Flow,
@@ -47,6 +48,10 @@ _UNSUPPORTED = re.compile(
     r"unknown|unrecogni|unsupported|not (supported|implemented|available|enabled)|disabled|syntax",
     re.IGNORECASE,
 )
+
+_HANDS_ON = re.compile(r"\bDovecot\b")
+"""Greetings of servers whose login passes on what lies behind PASS. A server may announce PIPELINING and lose it there,
+as Courier does, whose login and mailbox are two programs."""
 
 
 def open_session(session: Session, log_in: bool = True, listings: bool = False) -> Dialogue[None]:
@@ -152,7 +157,9 @@ def login(session: Session, listings: bool = False) -> Dialogue[None]:
                 raise
     session.state = "transaction"
     if session.capabilities is capabilities:
-        yield from dialogues.capa(session)
+        asked = _ask_around(session, listings)
+        yield Flow()
+        _look_around(session, *asked)
 
 
 def _log_in_by(session: Session, mechanism: sasl.Mechanism, listings: bool) -> Dialogue[None]:
@@ -207,7 +214,7 @@ def _say(session: Session, verb: str, *arguments: str) -> Dialogue[None]:
 
 
 def _log_in_at_once(session: Session, listings: bool) -> Dialogue[None]:
-    """USER, PASS and the CAPA behind them in one round trip, and UIDL and LIST if they are wanted.
+    """USER and PASS in one round trip, and what is asked first thereafter where it is not lost.
 
     :raises CommandRefused: the first refusal; what the server said behind it is of no interest, nor that it hung up.
     """
@@ -215,8 +222,7 @@ def _log_in_at_once(session: Session, listings: bool) -> Dialogue[None]:
     for line, argument in zip(lines, (session.site.login, session.site.password), strict=True):
         session.allow(line.verb)
         session.wire.send(line, argument)
-    offered = dialogues.collect(session, "CAPA")
-    ahead = dialogues.ask_for_listings(session) if listings else None
+    asked = _ask_around(session, listings) if _HANDS_ON.search(session.greeting) else None
     lost: ConnectionLost | None = None
     try:
         yield Flow()
@@ -227,6 +233,17 @@ def _log_in_at_once(session: Session, listings: bool) -> Dialogue[None]:
             raise _login_refusal(session, line)
     if lost is not None:
         raise lost
+    if asked is not None:
+        _look_around(session, *asked)
+
+
+def _ask_around(session: Session, listings: bool) -> tuple[Collected, tuple[Collected, Collected] | None]:
+    """CAPA, and where the server pipelines the listings if they are wanted."""
+    offered = dialogues.collect(session, "CAPA")
+    return offered, dialogues.ask_for_listings(session) if listings and session.pipelining else None
+
+
+def _look_around(session: Session, offered: Collected, ahead: tuple[Collected, Collected] | None) -> None:
     if offered.error is None:
         session.capabilities = parse_capa(bytes(offered.octets))
     session.ahead = ahead

@@ -533,11 +533,14 @@ def test_a_refused_login_says_no_or_later(serve, connect, reply, kind):
     assert kind is not LoginDelayed or caught.value.delay == 900
 
 
+HANDS_ON = b"+OK Dovecot (Debian) ready.\r\n"
+
+
 def test_a_login_takes_one_round_trip_where_the_server_pipelines(serve, connect):
     """Name, password, and the capabilities behind the login."""
 
     def script(peer):
-        greet(peer, b"USER\r\nPIPELINING\r\n")
+        greet(peer, b"USER\r\nPIPELINING\r\n", HANDS_ON)
         peer.hear(b"USER box")
         peer.hear(b"PASS secret")
         peer.answer(b"CAPA", b"+OK\r\n+OK\r\n+OK\r\nUIDL\r\n.\r\n")
@@ -548,12 +551,34 @@ def test_a_login_takes_one_round_trip_where_the_server_pipelines(serve, connect)
     client.close()
 
 
+@pytest.mark.parametrize("listings", [False, True])
+def test_nothing_goes_behind_the_password_where_it_may_be_lost(serve, connect, listings):
+    """Courier's login announces PIPELINING, and throws away what it has read when the mailbox takes over."""
+
+    def script(peer):
+        greet(peer, b"USER\r\nPIPELINING\r\nIMPLEMENTATION Courier Mail Server\r\n", b"+OK Hello there.\r\n")
+        peer.hear(b"USER box")
+        peer.hear(b"PASS secret")
+        assert not peer._unread
+        peer.say(b"+OK Password required.\r\n+OK logged in.\r\n")
+        peer.hear(b"CAPA")
+        if listings:
+            peer.hear(b"UIDL"), peer.hear(b"LIST")
+        peer.say(b"+OK\r\nPIPELINING\r\n.\r\n")
+        if not listings:
+            peer.hear(b"UIDL"), peer.hear(b"LIST")
+        peer.say(b"+OK\r\n1 a\r\n.\r\n+OK\r\n1 120\r\n.\r\n")
+        assert peer.hear() == b""
+
+    assert connect(serve(script).site(), listings=listings).listings() == ({1: 120}, {1: "a"})
+
+
 @pytest.mark.parametrize("deletes", [False, True])
 def test_the_listings_may_go_with_the_login_where_the_server_pipelines(serve, connect, deletes):
     """What was asked ahead is told once; after a deletion the server is asked as ever."""
 
     def script(peer):
-        greet(peer, b"USER\r\nPIPELINING\r\n")
+        greet(peer, b"USER\r\nPIPELINING\r\n", HANDS_ON)
         for command in (b"USER box", b"PASS secret", b"CAPA", b"UIDL"):
             peer.hear(command)
         peer.hear(b"LIST")
@@ -584,7 +609,7 @@ def test_the_listings_wait_for_the_login_where_the_server_does_not_pipeline(serv
 
 def test_a_refused_login_says_so_though_listings_went_behind_it(serve, connect):
     def script(peer):
-        greet(peer, b"USER\r\nPIPELINING\r\n")
+        greet(peer, b"USER\r\nPIPELINING\r\n", HANDS_ON)
         for command in (b"USER box", b"PASS secret", b"CAPA", b"UIDL"):
             peer.hear(command)
         peer.answer(b"LIST", b"+OK\r\n-ERR [IN-USE] locked\r\n+OK\r\n.\r\n-ERR not now\r\n-ERR not now\r\n")
@@ -629,7 +654,7 @@ def test_the_first_refusal_of_a_pipelined_login_is_told(serve, connect, replies)
     """Also where the server hangs up behind it."""
 
     def script(peer):
-        greet(peer, b"USER\r\nPIPELINING\r\n")
+        greet(peer, b"USER\r\nPIPELINING\r\n", HANDS_ON)
         peer.hear(b"USER box")
         peer.hear(b"PASS secret")
         peer.answer(b"CAPA", replies)
