@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.clients import connect
+from support.courier import Courier
 from support.dovecot import Dovecot
 from support.mailutils import Mailutils
 from support.postfix import Postfix
@@ -23,6 +24,12 @@ def dovecot(certificates: Certificates) -> Iterator[Dovecot]:
 
 
 @pytest.fixture(scope="session")
+def courier(certificates: Certificates) -> Iterator[Courier]:
+    with Courier(certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def mailutils(certificates: Certificates) -> Iterator[Mailutils]:
     with Mailutils(certificates) as server:
         yield server
@@ -35,7 +42,7 @@ def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
         yield server
 
 
-@pytest.fixture(params=["dovecot", "mailutils", "twisted"])
+@pytest.fixture(params=["courier", "dovecot", "mailutils", "twisted"])
 def server_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

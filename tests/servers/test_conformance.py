@@ -1,4 +1,4 @@
-"""Both clients against servers nobody here wrote: Dovecot, GNU Mailutils, Twisted; in the clear, by STLS, in TLS.
+"""Both clients against servers nobody here wrote: Courier, Dovecot, GNU Mailutils, Twisted; in the clear, by STLS, in TLS.
 
 What a server may do differently is said in ``support.served``; everything else is the same for all of them.
 """
@@ -80,6 +80,20 @@ def test_an_empty_mailbox_is_empty(served: Served, connect: Connect) -> None:
 
     assert (client.stat(), client.list(), client.uidl()) == ((0, 0), {}, {})
     client.quit()
+
+
+@pytest.mark.parametrize("security", ["plain"], indirect=True)
+@pytest.mark.parametrize("count", [0, 3, 1000])
+def test_the_listings_may_be_asked_with_the_login(served: Served, connect: Connect, count: int) -> None:
+    """Where a server loses what lies behind the password, they are asked after it."""
+    site = served.mailbox(*[letters.message(number) for number in range(1, count + 1)])
+
+    asked_ahead = connect(site, listings=True)
+    sizes, names = asked_ahead.listings()
+    asked_ahead.quit()
+
+    assert len(sizes) == count
+    assert connect(site).listings() == (sizes, names)
 
 
 def test_uidls_survive_sessions_and_deletions(served: Served, connect: Connect) -> None:
@@ -211,8 +225,9 @@ def test_hundreds_of_mails_go_through_one_pipeline(served: Served, connect: Conn
     assert served.left(site.login) == []
 
 
+@pytest.mark.parametrize("server_name", ["dovecot", "mailutils", "twisted"], indirect=True)
 def test_a_maildrop_in_use_is_for_later(serve: Serve, server_name: str) -> None:
-    """One client is enough here: Dovecot thinks about it for ten seconds."""
+    """One client is enough here: Dovecot thinks about it for ten seconds. Courier locks nothing."""
     site = serve(server_name, "plain").mailbox(*SMALL)
 
     with Pop3Client.connect(site) as holder:

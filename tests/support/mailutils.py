@@ -1,4 +1,4 @@
-"""GNU Mailutils' POP3 server, the third one nobody here wrote; Debian's Courier and Cyrus cannot stand beside Dovecot.
+"""GNU Mailutils' POP3 server, one more that nobody here wrote.
 
 It has the dirt of the real world: lines are kept with LF; an ``X-UIDL`` field is added to what is served, which LIST
 counts only after UIDL was asked; TOP puts an empty line before the body; the greeting has a timestamp, but APOP knows

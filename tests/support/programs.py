@@ -19,6 +19,8 @@ from types import TracebackType
 
 import pytest
 
+COURIER = "/usr/local/lib/courier-pop"
+
 
 def account() -> pwd.struct_passwd:
     """Who owns the mailboxes: servers that root starts become the system's own account, others stay who they are."""
@@ -30,7 +32,9 @@ def program(name: str, package: str, *, needs_root: bool = False) -> str:
     beside = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     found = shutil.which(
         name,
-        path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin", *beside]),
+        path=os.pathsep.join(
+            [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin", COURIER, *beside]
+        ),
     )
     if found and (os.geteuid() == 0 or not needs_root):
         return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from support.courier import Courier
 from support.dovecot import Dovecot
 from support.mailutils import Mailutils
 
@@ -70,8 +71,8 @@ def site(security: Any, port: int, certificates: Certificates) -> RemoteSite:
     )
 
 
-def real(server: Dovecot | Mailutils, security: str, certificates: Certificates) -> Served:
-    """Dovecot or Mailutils by one of their ports; Mailutils greets with a timestamp and yet knows nobody by APOP."""
+def real(server: Courier | Dovecot | Mailutils, security: str, certificates: Certificates) -> Served:
+    """Courier, Dovecot or Mailutils by one of their ports; Mailutils greets with a timestamp and yet knows nobody by APOP."""
     port = server.tls_port if security == "tls" else server.port
     found = Served(server.name, site(security, port, certificates), server.add, server.mails)
     if isinstance(server, Mailutils):
