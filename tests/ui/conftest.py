@@ -39,9 +39,16 @@ def browser() -> Iterator[Chromium]:
 
 @pytest.fixture(scope="module")
 def served(browser: Chromium, database: None) -> Iterator[Served]:
-    """After the browser, for without one there is nothing to wait for."""
+    """After the browser, for without one there is nothing to wait for. What other tests ran is not shown."""
     from airflow.api_fastapi.app import create_app
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.models import DagRun
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.execute(delete(AssetEvent))
+        session.execute(delete(DagRun))
 
     app = create_app(apps="core")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
