@@ -4,8 +4,9 @@ Strategy: ``ssl.SSLObject`` over memory BIOs, so that both drivers move opaque o
 feeds many records. With a fingerprint the certificate is compared with it instead of with the authorities, before the
 first octet of ours goes through.
 
-Invariant: a layer that is ``complete`` was verified; every failure is a TlsFailed, or a ConfigurationError where a file
-of ours is the cause.
+Invariant: a layer that is ``complete`` was verified; every failure is a TlsFailed where the two do not agree, a
+ConnectionLost where a server is in trouble or a stream was damaged, a ConfigurationError where a file of ours is the
+cause.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import ConfigurationError, TlsFailed
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, Pop3Error, TlsFailed
 from airflow_pop3_gateway.pop3.dialogues import Protection, TlsInfo
+
+_SERVERS_OWN = "alert internal error"
+_OUR_CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca|access denied)")
 
 
 def fingerprint_of(site: RemoteSite) -> str:
@@ -106,6 +110,7 @@ class TlsLayer:
         """Go on as far as the octets at hand allow.
 
         :raises TlsFailed: no agreement, or not the certificate asked for.
+        :raises ConnectionLost: the server has trouble of its own.
         """
         try:
             self._tls.do_handshake()
@@ -116,7 +121,8 @@ class TlsLayer:
                 f"the certificate of {self._hostname} is not trusted: {error.verify_message}."
             ) from None
         except ssl.SSLError as error:
-            raise TlsFailed(f"no TLS with {self._hostname}: {_reason(error)}.") from None
+            kind: type[Pop3Error] = ConnectionLost if _SERVERS_OWN in _reason(error) else TlsFailed
+            raise kind(f"no TLS with {self._hostname}: {_reason(error)}.") from None
         if self._fingerprint:
             found = hashlib.sha256(self._certificate()).hexdigest()
             if not hmac.compare_digest(found, self._fingerprint):
@@ -129,7 +135,8 @@ class TlsLayer:
     def read_into(self, space: memoryview) -> tuple[int, bool]:
         """Decrypt what is at hand, up to the space: octets, and whether the server closed the stream.
 
-        :raises TlsFailed: the server ended TLS with an alert, or a record was damaged.
+        :raises TlsFailed: the server wants another certificate of ours; with TLS 1.3 it says so after the handshake.
+        :raises ConnectionLost: the server ended TLS with another alert, or a record was damaged.
         """
         got, room, read = 0, len(space), self._tls.read
         try:
@@ -143,7 +150,8 @@ class TlsLayer:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return got, True
         except ssl.SSLError as error:
-            raise TlsFailed(f"TLS with {self._hostname} broke: {_reason(error)}.") from None
+            kind: type[Pop3Error] = TlsFailed if _OUR_CERTIFICATE.search(_reason(error)) else ConnectionLost
+            raise kind(f"TLS with {self._hostname} broke: {_reason(error)}.") from None
         return got, False
 
     def _protection(self) -> Protection:

@@ -2,11 +2,13 @@
 
 Strategy: connections, ledgers and suspensions are read in threads, for Airflow's secrets and object storage block; the
 session itself is the asyncio client's. A look takes a few round trips; at most ``[pop3_gateway] watcher_sessions`` of
-one process are open at the same time, a quarter of them at one server: a slow one keeps nobody else waiting. A
-connection is remembered for :data:`REMEMBERED`, and read anew when a look fails: a new password counts at once.
+one process are open at the same time, and a server that holds many gets no more while few are left: slow ones keep
+nobody else waiting. A connection is remembered for :data:`REMEMBERED`, and read anew when a look fails: a new password
+counts at once.
 
-Invariant: nothing waits without a deadline; a server that said "later" is left alone as long as it asks, one that said
-"no" for :data:`REFUSED` or until the connection was changed, so that no account is locked out by a watcher.
+Invariant: nothing waits without a deadline; a server that said "later" is left alone as long as it asks, one that
+refused a login for :data:`REFUSED` or until the connection was changed, so that no account is locked out by a watcher.
+Whatever else is wrong, a certificate too, locks nobody out: it is looked at again after :data:`LONGEST` at the latest.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import random
 import threading
 import time
 import weakref
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +31,13 @@ from typing import Any, TypeVar
 from airflow.sdk.configuration import conf
 
 from airflow_pop3_gateway.config import Address, RemoteSite, at_least
-from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, MailboxInUse, Pop3Error, StoreError
+from airflow_pop3_gateway.errors import (
+    AuthenticationFailed,
+    GatewayError,
+    MailboxInUse,
+    Pop3Error,
+    StoreError,
+)
 from airflow_pop3_gateway.gateway.peek import Awaited, Lookout, Sight, patient, take
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
@@ -37,7 +46,7 @@ from airflow_pop3_gateway.store import Store
 
 log = logging.getLogger(__name__)
 
-LONGEST = 900.0
+LONGEST = 300.0
 """Seconds between two looks at most, while a server is in trouble: soon enough after the trouble, rare enough in it."""
 REFUSED = 3600.0
 """Seconds until a login that was refused is tried again, unless the connection is changed before."""
@@ -139,19 +148,48 @@ async def in_thread(work: Callable[..., T], *arguments: Any, threads: ThreadPool
 
 
 class _Sessions:
-    """What bounds the sessions of one event loop. :param most: in all; one server has a quarter of them."""
+    """What bounds the sessions of one event loop: a server may hold a third of those that are free.
+
+    So one server has a quarter of them at most, a second one a quarter of the rest, and some are left for those that
+    answer. Of servers that wait for a turn, the one that holds the fewest is next.
+
+    :param most: sessions in all.
+    """
 
     def __init__(self, most: int) -> None:
-        self._all = asyncio.Semaphore(most)
-        self._share = max(1, most // 4)
-        self._servers: weakref.WeakValueDictionary[Address, asyncio.Semaphore] = weakref.WeakValueDictionary()
+        self._free = most
+        self._held: Counter[Address] = Counter()
+        self._waiting: dict[Address, deque[asyncio.Future[None]]] = {}
 
     @contextlib.asynccontextmanager
     async def at(self, address: Address) -> AsyncIterator[None]:
-        """Wait for a turn at a server first, so that nobody who waits there takes from the others."""
-        server = self._servers.setdefault(address, asyncio.Semaphore(self._share))
-        async with server, self._all:
+        """Wait for a turn at a server."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(address, deque()).append(turn)
+        self._admit()
+        try:
+            await turn
             yield
+        finally:
+            if not turn.cancelled():
+                self._free += 1
+                self._held[address] -= 1
+                self._held += Counter()  # forgets who holds none
+                self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting:
+            address = min(self._waiting, key=self._held.__getitem__)
+            if self._free <= 3 * self._held[address]:
+                return  # nor may any other, for they hold more
+            turns = self._waiting[address]
+            turn = turns.popleft()
+            if not turns:
+                del self._waiting[address]
+            if not turn.done():
+                self._free -= 1
+                self._held[address] += 1
+                turn.set_result(None)
 
 
 def _sessions() -> _Sessions:
@@ -220,10 +258,10 @@ async def watch(watched: Watch, *, sleep: Sleep = asyncio.sleep) -> AsyncIterato
         else:
             assert trouble is not None
             state, pause = f"{outcome.kind}: {outcome.message}", rhythm.after_trouble(trouble)
-            if _is_final(trouble):
+            if isinstance(trouble, AuthenticationFailed):
                 refused, pause = watched.site, REFUSED
         if state != told:
-            _tell(name, told, state, pause, isinstance(outcome, Trouble))
+            _tell(name, told, state, pause, trouble)
             told = state
         yield outcome
         if refused is None:
@@ -232,16 +270,11 @@ async def watch(watched: Watch, *, sleep: Sleep = asyncio.sleep) -> AsyncIterato
             await _until_changed(watched, refused, pause, sleep)
 
 
-def _is_final(error: Exception) -> bool:
-    """Whether asking again would get the same answer, and perhaps lock the account."""
-    return (
-        isinstance(error, GatewayError) and not error.retriable and not isinstance(error, ConfigurationError)
-    )
-
-
-def _tell(name: str, before: str, state: str, pause: float, in_trouble: bool) -> None:
-    if in_trouble:
-        log.warning("%s: %s Next look in %.0f s.", name, state, pause)
+def _tell(name: str, before: str, state: str, pause: float, trouble: Exception | None) -> None:
+    if trouble is not None:
+        passes = getattr(trouble, "retriable", False)
+        level = logging.WARNING if passes else logging.ERROR  # a person must do something
+        log.log(level, "%s: %s Next look in %.0f s.", name, state, pause)
     elif state == "well":
         log.info("%s: looked at again; it was: %s", name, before)
     else:

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import os
 import socket
 import ssl
 import threading
@@ -152,6 +153,42 @@ def test_a_server_that_hangs_up_in_the_handshake_may_be_tried_again(serve, conne
     with pytest.raises(ConnectionLost) as caught:
         connect(serve(lambda peer: peer.connection.recv(1)).site(security="tls"))
     assert caught.value.retriable
+
+
+def alert(number: int) -> bytes:
+    """A fatal alert as a server says it before a key is agreed on (RFC 8446 §6)."""
+    return b"\x15\x03\x03\x00\x02\x02" + bytes([number])
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [(alert(80), ConnectionLost), (alert(40), TlsFailed), (alert(70), TlsFailed)],
+    ids=["internal error", "handshake failure", "protocol version"],
+)
+def test_a_server_that_has_trouble_of_its_own_in_the_handshake_may_be_tried_again(
+    serve, connect, said, error
+):
+    def script(peer):
+        peer.connection.recv(65536)
+        peer.say(said)
+        peer.silence()
+
+    with pytest.raises(error, match="alert"):
+        connect(serve(script).site(security="tls"))
+
+
+def test_a_stream_that_is_damaged_after_the_handshake_is_a_lost_connection(
+    serve, connect, server_context, ca_file
+):
+    def script(peer):
+        plain = socket.socket(fileno=os.dup(peer.connection.fileno()))
+        peer.start_tls(server_context)
+        plain.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        plain.close()
+        peer.silence()
+
+    with pytest.raises(ConnectionLost, match="TLS with"):
+        connect(serve(script).site(security="tls", ca_file=ca_file))
 
 
 def test_a_handshake_has_a_deadline_even_if_octets_trickle(serve, connect, ca_file):

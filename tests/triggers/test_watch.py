@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from airflow_pop3_gateway.gateway.peek import Awaited, Sight
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
+from airflow_pop3_gateway.testing.pop3_server import Pop3Server
 from airflow_pop3_gateway.triggers.watch import LONGEST, REFUSED, Rhythm, Trouble, Watch, watch
 
 LETTER = b"From: partner@example.com\r\nSubject: invoice 7\r\nMessage-ID: <1@example.com>\r\n\r\nhello\r\n"
@@ -108,6 +109,24 @@ def test_a_refused_login_is_not_tried_again_for_an_hour(server: FaultyPop3Server
     assert [outcome.kind for outcome in outcomes if isinstance(outcome, Trouble)] == ["AuthenticationFailed"]
     assert sum(line.startswith("PASS") for line in server.transcript) == 1
     assert sum(pauses) <= REFUSED
+
+
+@pytest.mark.usefixtures("store")
+def test_a_certificate_that_is_not_trusted_is_looked_at_again_within_minutes_and_told_once(
+    pop3_server: Callable[..., Pop3Server],
+    connection: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No password was said, so no account can be locked: mail must flow soon after the certificate is mended."""
+    server = pop3_server({"orders": [LETTER]}, security="tls")
+    connection("orders", conn_type="pop3", host="localhost", port=server.port, login="orders",
+               password="secret", extra={"security": "tls", "poll_interval": 200})  # fmt: skip
+    caplog.set_level(logging.INFO, "airflow_pop3_gateway.triggers.watch")
+    outcomes, pauses = watched(Watch("orders"), 3)
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Trouble)] == ["TlsFailed"] * 3
+    assert all(pause <= LONGEST for pause in pauses)
+    (told,) = [record for record in caplog.records if "TlsFailed" in record.getMessage()]
+    assert told.levelno == logging.ERROR, "it does not pass by itself"
 
 
 def test_a_new_password_is_tried_at_once(
@@ -200,7 +219,7 @@ def fixed(low: float, high: float) -> float:
 def test_trouble_doubles_the_pause_up_to_a_bound_and_the_first_good_look_ends_that() -> None:
     rhythm = Rhythm(60, shake=fixed)
     pauses = [rhythm.after_trouble(ConnectionLost("x")) for _ in range(6)]
-    assert pauses == [60, 120, 240, 480, LONGEST, LONGEST]
+    assert pauses == [60, 120, 240, LONGEST, LONGEST, LONGEST]
     assert rhythm.after(Sight("orders")) == pytest.approx(66)
     assert rhythm.after_trouble(StoreUnavailable("x")) == 60
 
@@ -287,6 +306,46 @@ def test_a_server_that_never_answers_keeps_nobody_else_waiting(
     sight, most = asyncio.run(run())
     assert sight.site == "orders"
     assert most == 2
+
+
+def test_several_servers_that_never_answer_leave_sessions_for_the_others(
+    server: FaultyPop3Server, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds a part of what the others left, so they never hold everything."""
+    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__WATCHER_SESSIONS", "16")
+
+    async def run() -> tuple[Sight, list[int]]:
+        open_at = [0] * 4
+
+        def silent(number: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]:
+            async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                open_at[number] += 1
+                await reader.read()
+                writer.close()
+
+            return stay_silent
+
+        async with AsyncExitStack() as servers:
+            ports = [await servers.enter_async_context(serving(silent(number))) for number in range(4)]
+            names = [
+                connection(f"slow{number}", conn_type="pop3", host="127.0.0.1", port=ports[number % 4], login="x",
+                           password="secret", extra={"security": "plain"})
+                for number in range(40)
+            ]  # fmt: skip
+            stuck = [asyncio.create_task(Watch(name).look()) for name in names]
+            while not all(open_at):
+                await asyncio.sleep(0.01)
+            sights = [await asyncio.wait_for(Watch("orders").look(), 60) for _ in range(3)]
+            most = list(open_at)
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
+            again = [await asyncio.wait_for(Watch("orders").look(), 60) for _ in range(17)]
+            return (sights + again)[-1], most
+
+    sight, most = asyncio.run(run())
+    assert sight.site == "orders", "and whoever gave up gave back what it held"
+    assert max(most) <= 4 and sum(most) < 16
 
 
 def test_a_name_that_nobody_resolves_keeps_nobody_else_waiting(
