@@ -78,7 +78,7 @@ def _related(part: Part) -> bool:
     if root := parent.head.content_type.get("start"):
         page = (parent.head.content_type.get("type") or _PAGES[0]).lower() in _PAGES
         return page and part.head.text("content-id") != root
-    return parent.children > 1 and parent.first is not None and parent.first.content_type in _PAGES
+    return parent.children > 1 and parent.first in _PAGES
 
 
 def _signature(part: Part) -> bool:
@@ -117,7 +117,10 @@ ROLES: tuple[tuple[Role, Callable[[Part], bool]], ...] = (
 
 def role_of(part: Part) -> Role:
     """What a part is for, by its own header and where it stands."""
-    return next(role for role, fits in ROLES if fits(part))
+    for role, fits in ROLES:
+        if fits(part):
+            return role
+    raise AssertionError("the last row fits every part")
 
 
 @dataclass
@@ -239,4 +242,7 @@ RULES: tuple[Rule, ...] = (
 
 def rule_of(shape: Shape) -> Rule:
     """What the whole mail is."""
-    return next(rule for rule in RULES if rule.fits(shape))
+    for rule in RULES:
+        if rule.fits(shape):
+            return rule
+    raise AssertionError("the last rule fits every mail")

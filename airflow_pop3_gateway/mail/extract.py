@@ -26,6 +26,11 @@ _GATHERED = 1 << 16
 _FALLBACK_HEAD = 1 << 14  # of a mail whose header block is too long: enough to choose an Application
 
 
+# Freed at once, and from then on the allocator keeps blocks up to this size (mallopt(3), M_MMAP_THRESHOLD): else it
+# gives those of each piece back to the system, which faults their pages in again for the next, up to 130 for 200 KB.
+bytearray(4 << 20)
+
+
 def _pieces(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """The same octets in pieces that are not tiny."""
     held: list[bytes] = []

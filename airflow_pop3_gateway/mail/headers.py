@@ -16,14 +16,8 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.errors import ConfigurationError, LimitExceeded
-from airflow_pop3_gateway.mail.words import (
-    Parameters,
-    addresses_of,
-    date_of,
-    parse_parameters,
-    text_of,
-    unfold,
-)
+from airflow_pop3_gateway.mail.parameters import Parameters, parse_parameters
+from airflow_pop3_gateway.mail.words import addresses_of, date_of, text_of, unfold
 from airflow_pop3_gateway.records import Defect, digest_key
 
 _FIELD = re.compile(rb"^([^\x00-\x20\x7f:]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)

@@ -25,7 +25,7 @@ _PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
 class Part:
     """One node of the structure.
 
-    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: the first of them.
+    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: Content-Type of the first.
     :ivar boundary: of a multipart, ``b""`` where it is missing, empty or longer than a line.
     :ivar name: the file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty.
     """
@@ -47,7 +47,7 @@ class Part:
         self.head = head
         self.parent = parent
         self.children = 0
-        self.first: Part | None = None
+        self.first = ""
         self.depth: int = parent.depth + 1 if parent else 0
         media = head.media
         if media is not None:
@@ -70,7 +70,7 @@ class Part:
         if self.parent is None:
             return "" if self.kind == "multipart" else "1"
         self.parent.children += 1
-        self.parent.first = self.parent.first or self
+        self.parent.first = self.parent.first or self.content_type
         if self.parent.kind == "message" and self.kind == "multipart":
             return self.parent.path
         return f"{self.parent.path}.{self.parent.children}" if self.parent.path else str(self.parent.children)

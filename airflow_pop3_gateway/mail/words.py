@@ -1,4 +1,4 @@
-"""Octets of a header field become text: unfolding, charsets, encoded words, parameters, addresses, dates.
+"""Octets of a header field become text: unfolding, charsets, encoded words, addresses, dates.
 
 Strategy: octets stay octets until somebody asks; pure ASCII takes the short way. What declares no charset, or one
 nobody knows, is read as UTF-8 with every octet that is not UTF-8 taken as Windows-1252, so nothing is lost and
@@ -14,11 +14,9 @@ import binascii
 import codecs
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email.utils import parsedate_tz
-from urllib.parse import unquote_to_bytes
 
 FALLBACK = "airflow_pop3_gateway.windows_1252"
 _JAPANESE = "airflow_pop3_gateway.rows_of_vendors"
@@ -58,15 +56,6 @@ _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 # A question mark may stand in a word, in spite of RFC 2047 §4.2; what begins another word may not.
 _WORD = re.compile(rb"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
-_SPACES = re.compile(r"[\x00-\x1f\x7f][\x00-\x20\x7f]*| [\x00-\x20\x7f]+")  # all but a single space
-_VALUE = re.compile(r" ?(?:\([^()]*\) ?)?([^ ;(]*)")
-_PARAMETER = re.compile(
-    r'(?<![^ ;"])([^ =;"]{1,40})(?: ?\([^()]*\))? ?= ?(?:\([^()]*\) ?(?="))?(?:"([^"\\]*(?:\\.[^"\\]*)*)"?|'
-    r"([^;]*?)(?=;|$| (?:charset|name|filename|boundary|format|type|report-type|micalg|protocol)\*?=))",
-    re.IGNORECASE,
-)
-_SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
-_COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
 _COMMENT_TOKEN = re.compile(r"[()]|\\.?|[^()\\]+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"( *)')
@@ -84,7 +73,6 @@ _MONTHS = {
         (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
     )
 }
-_CACHED_LENGTH = 100
 _LONGEST_DATE = 200
 
 
@@ -225,81 +213,6 @@ def text_of(raw: bytes, charset: str = "") -> str:
     if flat.isascii() and b"=?" not in flat:
         return printable(flat.decode("ascii"))
     return printable(decode_words(flat, charset))
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """A value with parameters (RFC 2045 §5.1, RFC 2231), such as Content-Type or Content-Disposition.
-
-    :ivar value: lower case, ``""`` when there was none; :ivar parameters: lower-case name → decoded value, the
-        first of each name.
-    """
-
-    value: str
-    parameters: Mapping[str, str]
-
-    def get(self, name: str) -> str | None:
-        """The decoded value of a parameter, or ``None``."""
-        return self.parameters.get(name)
-
-
-_WHOLE = -1
-"""The number of a value that is extended and not cut: it needs no sections."""
-
-
-def _continued(sections: dict[int, tuple[bool, str]]) -> str:
-    charset, octets = "", []
-    for at, number in enumerate([_WHOLE] if _WHOLE in sections else sorted(sections)):
-        extended, value = sections[number]
-        if extended and at == 0 and value.count("'") >= 2:
-            charset, _, value = value.split("'", 2)
-        octets.append(unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1"))
-    whole = b"".join(octets)
-    return printable(
-        decode_words(decode_octets(whole, charset).encode("utf-8", "replace") if charset else whole)
-    )
-
-
-def parse_parameters(raw: bytes) -> Parameters:
-    """Read a value and its parameters, forgiving missing quotes and semicolons, raw 8-bit and encoded words."""
-    return _parse_short(raw) if len(raw) <= _CACHED_LENGTH else _parse(raw)
-
-
-@functools.lru_cache(maxsize=512)
-def _parse_short(raw: bytes) -> Parameters:
-    return _parse(raw)
-
-
-def _parse(raw: bytes) -> Parameters:
-    flat = _SPACES.sub(" ", raw.decode("latin-1")).strip()
-    value = _VALUE.match(flat)
-    assert value is not None
-    parameters: dict[str, str] = {}
-    sections: dict[str, dict[int, tuple[bool, str]]] = {}
-    kind, end = value[1].lower(), value.end()
-    if "=" in kind:  # the value was forgotten, the parameters were not
-        kind, end = "", 0
-    if end < len(flat):
-        for name, quoted, token in _PARAMETER.findall(flat, end):
-            section = _SECTION.match(printable(name.lower()))
-            if section is None:
-                continue
-            plain = quoted.replace('\\"', '"').replace("\\\\", "\\") if quoted else token.strip()
-            name = section[1]
-            if section[2] is not None or section[3]:
-                number = _WHOLE if section[2] is None else int(section[2])
-                sections.setdefault(name, {}).setdefault(number, (bool(section[3]), plain))
-            elif name not in parameters:
-                if not quoted and name not in ("name", "filename"):
-                    plain = _COMMENT_AFTER.sub("", plain)
-                if plain.isascii() and "=?" not in plain:
-                    parameters[name] = printable(plain)
-                else:
-                    parameters[name] = printable(decode_words(plain.encode("latin-1")))
-    for name, found in sections.items():
-        if name not in parameters or min(found) <= 0:
-            parameters[name] = _continued(found)
-    return Parameters(printable(kind), parameters)
 
 
 def _mailboxes(text: str) -> Iterator[tuple[str, str]]:

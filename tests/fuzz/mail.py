@@ -17,6 +17,7 @@ from airflow_pop3_gateway.mail.extract import Policy, Understanding, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
 from airflow_pop3_gateway.mail.mime import MimeParser
 from airflow_pop3_gateway.mail.names import Names, contradicts, safe_name, sniff
+from airflow_pop3_gateway.mail.parameters import parse_parameters
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.zips import Zips
 from airflow_pop3_gateway.records import Defect
@@ -61,7 +62,7 @@ def read_words(data: bytes) -> None:
     clean(words.text_of(data))
     for address in words.addresses_of(data):
         assert clean(address)
-    found = words.parse_parameters(data)
+    found = parse_parameters(data)
     clean("".join((found.value, *found.parameters, *found.parameters.values())))
     words.date_of(data)
     charset, _, octets = data.partition(b"\n")
