@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
 from airflow_pop3_gateway.records import TransferRecord
 from airflow_pop3_gateway.store import layout
@@ -28,11 +30,14 @@ TOGETHER = 8
 Named = tuple[str, list[dict[str, Any]]]
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
-    return _encode(document).encode() + b"\n"
+    try:
+        return _encode(document) + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, that a program left in a name: UTF-8 has none
+        return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
 def create_record(store: Store, record: TransferRecord) -> TransferRecord:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_pop3_gateway.store import Store, layout
-from airflow_pop3_gateway.store.transfers import TransferLines, latest_batches
+from airflow_pop3_gateway.store.transfers import TransferLines, latest_batches, read_lines
 
 DAYS = [datetime(2026, 11, day, tzinfo=timezone.utc) for day in (23, 22)]
 EARLY, LATE, BEFORE = (f"2026112{when}0000000Z-00000001" for when in ("3T08", "3T09", "2T23"))
@@ -41,3 +41,11 @@ def test_of_a_site_the_last_line_of_the_latest_session_comes_first(store: Store)
 def test_of_all_sites_the_latest_session_comes_first(store: Store) -> None:
     assert sorted(lines[0][0] for lines in told(store, None)[:2]) == ["a b", "edi-2"]
     assert [lines[0][0] for lines in told(store, None)[2:]] == ["edi", "edi"]
+
+
+@pytest.mark.parametrize("text", ["Grüße", "half a pair: \ud83d"])
+def test_a_line_is_read_back_whatever_text_is_in_it(store: Store, text: str) -> None:
+    lines = TransferLines(store, "edi", "20261121T080000000Z-00000001")
+    lines.add({"subject": text})
+    lines.commit()
+    assert list(read_lines(store, "edi", "20261121T080000000Z-00000001") or ()) == [{"subject": text}]
