@@ -46,6 +46,9 @@ one it gives back when it has no better. May block; called in a thread by the as
 
 DEFAULT_PORT: Mapping[str, int] = {"tls": 995, "starttls": 110, "plain": 110}
 MAX_ALTERNATES = 3  # the Gateway's main address has three backups
+_ADDRESS = re.compile(r"[^\s<>]+@[^\s<>@]+")
+_LOGIN_IS_ADDRESS = re.compile(r"[^\s<>@:/\\*]+@[^\s<>@/\\*]+")
+"""And not of a form that only its server knows, as ``user@example.com\\shared``."""
 
 
 def one_of(name: str, value: object, words: Any) -> None:
@@ -146,10 +149,12 @@ class LocalSite:
     mail_address: str = ""
     host_name: str = ""
 
-    @property
-    def domain(self) -> str:
-        """The name our identifiers end in."""
-        return self.host_name or self.mail_address.rpartition("@")[2] or "localhost"
+    def __post_init__(self) -> None:
+        if self.mail_address and not _ADDRESS.fullmatch(self.mail_address):
+            raise ConfigurationError(
+                f"mail_address={self.mail_address!r} is not one address, as orders@example.com.",
+                field="mail_address",
+            )
 
 
 @dataclass(frozen=True)
@@ -291,7 +296,7 @@ class RemoteSite:
         at_least("retry_delay_max", self.retry_delay_max, self.retry_delay_min)
         for name in ("max_messages", "max_bytes", "max_message_bytes", "poll_interval", "receipts_per_hour"):
             at_least(name, getattr(self, name), 1)
-        if self.receipt_sender and not re.fullmatch(r"[^\s<>]+@[^\s<>]+", self.receipt_sender):
+        if self.receipt_sender and not _ADDRESS.fullmatch(self.receipt_sender):
             raise ConfigurationError(
                 f"receipt_sender={self.receipt_sender!r} is not an address.", field="receipt_sender"
             )
@@ -302,6 +307,27 @@ class RemoteSite:
     def addresses(self) -> tuple[Address, ...]:
         """The main address, then its alternates, in the order they are tried."""
         return (self.address, *self.alternates)
+
+    @property
+    def own_address(self) -> str:
+        """The address mails come to: the Local Site's, else the login where it is one; ``""`` when neither says it."""
+        login = self.login.removeprefix("recent:")  # Gmail: and show the mails of thirty days
+        return self.local_site.mail_address or (login if _LOGIN_IS_ADDRESS.fullmatch(login) else "")
+
+    @property
+    def why_no_receipts(self) -> str:
+        """What keeps the site from giving the receipts it is asked for, and what to do; ``""`` when nothing does."""
+        if self.own_address:
+            return ""
+        return (
+            f"{self.name} gives no receipts: its login is no mail address. Set mail_address in the connection to the "
+            "address it receives at, or acknowledgment_option to not_to_ack."
+        )
+
+    @property
+    def domain(self) -> str:
+        """The name our identifiers end in."""
+        return self.local_site.host_name or self.own_address.rpartition("@")[2] or "localhost"
 
     def public(self) -> dict[str, Any]:
         """A JSON-plain picture without secrets, for logs and records."""

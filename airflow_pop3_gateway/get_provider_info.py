@@ -207,7 +207,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "mail_address": _field(
         "Our address",
         "string",
-        "What receipts are given for; default: the login where it is an address, else To.",
+        "The address mails come to here; receipts are given for it. Default: the login where it is an address. Without "
+        "either, receipts wait.",
     ),
     "host_name": _field(
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."

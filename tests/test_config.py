@@ -109,12 +109,26 @@ def test_the_main_address_comes_before_its_alternates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("local", "domain"),
+    ("login", "local", "address", "domain"),
     [
-        (LocalSite(), "localhost"),
-        (LocalSite(mail_address="a@b.example"), "b.example"),
-        (LocalSite(host_name="h"), "h"),
+        ("edi", LocalSite(), "", "localhost"),
+        ("edi", LocalSite(mail_address="a@b.example"), "a@b.example", "b.example"),
+        ("edi@us.example", LocalSite(), "edi@us.example", "us.example"),
+        ("edi@us.example", LocalSite(host_name="h"), "edi@us.example", "h"),
+        ("recent:edi@us.example", LocalSite(), "edi@us.example", "us.example"),
+        ("edi@us.example\\shared", LocalSite(), "", "localhost"),
+        ("edi*master@us.example", LocalSite(), "", "localhost"),
     ],
 )
-def test_our_identifiers_end_in_our_domain(local: LocalSite, domain: str) -> None:
-    assert local.domain == domain
+def test_our_address_is_what_the_connection_says_and_our_identifiers_end_in_its_domain(
+    login: str, local: LocalSite, address: str, domain: str
+) -> None:
+    site = dataclasses.replace(SITE, login=login, local_site=local)
+    assert (site.own_address, site.domain) == (address, domain)
+    assert bool(site.why_no_receipts) == (not address)
+
+
+def test_an_address_of_ours_is_one_address() -> None:
+    with pytest.raises(ConfigurationError, match="as orders@") as caught:
+        LocalSite(mail_address="Orders <orders@us.example>")
+    assert caught.value.field == "mail_address"

@@ -19,7 +19,7 @@ from typing import get_args
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.receipts import receipts_of_answer
+from airflow_pop3_gateway.gateway.receipts import receipts_of_answer, require_own_address
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import Outcome
 from airflow_pop3_gateway.records.asked import (
@@ -82,7 +82,7 @@ def answer(
     :param outcome: what the receipt says; ``none`` that none is given.
     :param local_idents: the mails; without them those of ``batches`` and ``application``, or all that wait.
     :returns: how many have this answer now, and which have another one.
-    :raises ConfigurationError: for an outcome that is none.
+    :raises ConfigurationError: for an outcome that is none, or where nobody says which address is ours.
     """
     if outcome not in OUTCOMES:
         raise ConfigurationError(f"outcome={outcome!r} is not one of {', '.join(OUTCOMES)}.", field="outcome")
@@ -114,6 +114,8 @@ def answer(
                 log.warning("%s: the receipt for %s needs a person: %s", site.name, local_ident, request.why)
                 held.append(local_ident)
                 continue
+            if outcome != "none":
+                require_own_address(site)
             given = Answer(
                 schema=ANSWER_SCHEMA,
                 site=site.name,

@@ -5,7 +5,8 @@ from the mail's header and the record or the answer, with every time and identif
 run builds the same octets.
 
 Invariant: one message for each mail that asked, and one receipt of it for each notification address; none without a
-record; nothing positive for what we could not take, unless a person says so.
+record; nothing positive for what we could not take, unless a person says so. A receipt is given for an address that the
+connection says is ours (RFC 8098 §3, §3.2.4), never for one that a mail says: who writes to us chooses that one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 
 from airflow_pop3_gateway.acks import asking, mdn
 from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.signing import signing_for
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import (
@@ -52,7 +54,7 @@ def decide(
     decision, why = "send", "ack_by_monitor"
     denied = asking.deny_reason(
         head,
-        [own for own in (_own_address(site, head), _ascii_domain(_own_address(site, head))) if own],
+        [own for own in (site.own_address, _ascii_domain(site.own_address)) if own],
         trusted=site.trusted_partners.__contains__,
     )
     if site.acknowledgment_option == "not_to_ack":
@@ -61,6 +63,8 @@ def decide(
         decision, why = "wait" if denied in asking.NEEDS_A_PERSON else "deny", denied
     elif rejected is not None:
         decision, why = "deny" if repeated else "wait", rejected.reason.code
+    elif not site.own_address:
+        decision, why = "wait", "no-own-address"
     elif site.acknowledgment_option == "ack_by_user":
         decision, why = "wait", "ack_by_user"
     elif not all(map(_may_be_answered(site), ack_to)):
@@ -72,6 +76,15 @@ def decide(
     if decision == "deny":
         return AcknowledgmentRequest(ack_to, "deny", why)
     return AcknowledgmentRequest(ack_to, "send" if decision == "send" else "wait", why, receipts)
+
+
+def require_own_address(site: RemoteSite) -> None:
+    """Before a receipt is promised.
+
+    :raises ConfigurationError: nobody says for which address of ours it would be.
+    """
+    if site.why_no_receipts:
+        raise ConfigurationError(site.why_no_receipts, field="mail_address")
 
 
 def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[Receipt]:
@@ -140,14 +153,18 @@ def _receipts(
     text: str = "",
     by_a_person: bool = False,
 ) -> list[Receipt]:
-    """One message, and an envelope of its own for each address, so that one address that fails hurts no other."""
+    """One message, and an envelope of its own for each address, so that one address that fails hurts no other.
+
+    :raises ConfigurationError: nobody says which address is ours.
+    """
+    require_own_address(site)
     if unknown := asking.unknown_options(head):
         outcome = "unsupported"
         text = f"Disposition-Notification-Options requires what is not known here: {', '.join(unknown)}"
     signing = signing_for(site, head)
     if signing.impossible:
         outcome, text = "unsupported", signing.impossible
-    domain, own = _ascii_domain(site.local_site.domain), _ascii_domain(_own_address(site, head))
+    domain, own = _ascii_domain(site.domain), _ascii_domain(site.own_address)
     message_id = f"<{keys[0]}.receipt@{domain}>"
     message = mdn.build(
         head,
@@ -192,10 +209,3 @@ def _ascii_domain(name: str) -> str:
     with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode()
     return f"{local_part}{at}{domain}"
-
-
-def _own_address(site: RemoteSite, head: Head) -> str:
-    """The address the mail was received for: the Local Site's, the login where it is one, else the first To."""
-    if site.local_site.mail_address:
-        return site.local_site.mail_address
-    return site.login if "@" in site.login else next(iter(head.to), f"{site.login}@{site.local_site.domain}")

@@ -126,9 +126,7 @@ def _texts(given: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _sender(from_: str | None, site: RemoteSite | None, relay: GatewaySmtpHook) -> Mailbox:
-    own = ""
-    if site is not None:
-        own = site.local_site.mail_address or (site.login if "@" in site.login else "")
+    own = site.own_address if site is not None else ""
     found = mailboxes(from_ or own or relay.default_sender, "from_")
     if len(found) != 1:
         raise ConfigurationError(

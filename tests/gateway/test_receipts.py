@@ -11,7 +11,8 @@ import pytest
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, multipart
 
 from airflow_pop3_gateway.config import Address, AddressPatterns, LocalSite, RemoteSite
-from airflow_pop3_gateway.gateway import classify
+from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway import answer, classify
 from airflow_pop3_gateway.gateway.receipts import decide
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Reason, Rejected
@@ -75,6 +76,26 @@ def test_what_was_not_taken_waits_for_a_person_unless_the_very_same_mail_was_ans
     rejected = Rejected("<1@partner.example>", Reason("multiple-attachments"))
     assert decision(rejected=rejected) == ("wait", "multiple-attachments")
     assert decision(rejected=rejected, repeated=True) == ("deny", "multiple-attachments")
+
+
+def test_no_receipt_is_given_in_the_name_of_the_address_a_partner_wrote(
+    maildrop: Callable[..., Maildrop],
+) -> None:
+    """To is the sender's word: from there anybody could make our relay speak for anybody."""
+    nameless = {"local_site": LocalSite()}
+    assert decision(ASKS + b"To: boss@bank.example\r\n", **nameless) == ("wait", "no-own-address")
+    assert decision(ASKS, acknowledgment_option="ack_by_user", **nameless) == ("wait", "no-own-address")
+    assert decision(ASKS + b"List-Id: <l>\r\n", **nameless) == ("deny", "list-mail")
+    drop = maildrop(multipart(1, attachment(b"a", b"a"), headers=ASKS_FOR_A_RECEIPT), **nameless)
+    drop.poll()
+    classify(drop.site, drop.store)
+    assert not list(outbox.pending(drop.store, "edi"))
+    with pytest.raises(ConfigurationError, match="mail_address"):
+        answer(drop.site, drop.store, "processed", by_a_person=True)
+    named = dataclasses.replace(drop.site, local_site=LocalSite(mail_address="edi@us.example"))
+    assert answer(named, drop.store, "processed", by_a_person=True).answered == 1
+    (key,) = outbox.pending(drop.store, "edi")
+    assert b"From: edi@us.example\r\n" in base64.b64decode(outbox.read(drop.store, key).message)
 
 
 def test_our_own_domain_may_have_other_letters_than_ascii() -> None:

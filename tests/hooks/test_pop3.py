@@ -47,6 +47,13 @@ def test_the_test_button_logs_in_and_tells_what_it_saw(server: FaultyPop3Server)
     assert len(server.mailboxes["orders"].mails) == 2
 
 
+def test_the_test_button_says_what_receipts_need(server: FaultyPop3Server, connection: Define) -> None:
+    assert "Set mail_address" in Pop3Hook("orders").test_connection()[1]
+    for option in ({"mail_address": "o@us.example"}, {"acknowledgment_option": "not_to_ack"}):
+        define(connection, server, **option)
+        assert "mail_address" not in Pop3Hook("orders").test_connection()[1]
+
+
 def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
     """It says so too while its API or a secrets backend is away: retries decide, and they cost no login."""
     with pytest.raises(ConfigurationError, match="cannot read it now; create it with type pop3") as caught:

@@ -132,6 +132,7 @@ def test_every_reason_of_an_acknowledgment_is_listed() -> None:
         "ack_by_monitor",
         "ack_by_user",
         "after-processing",
+        "no-own-address",
         "not_to_ack",
         "partner-not-listed",
         "unknown-options",

@@ -29,6 +29,11 @@ def server(connection: Callable[..., str]) -> Iterator[FaultyPop3Server]:
             port=running.port,
             login="orders",
             password=running.password,
-            extra={"security": "plain", "retry_count_max": 0, "reply_timeout": 2},
+            extra={
+                "security": "plain",
+                "retry_count_max": 0,
+                "reply_timeout": 2,
+                "mail_address": "orders@example.com",
+            },
         )
         yield running

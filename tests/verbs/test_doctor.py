@@ -97,6 +97,7 @@ def test_a_connection_is_examined_at_each_of_its_addresses(
         assert main(["doctor", "orders", "--json"]) == 2
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["site"], first["port"], first["ok"]) == ("orders", main_one.port, True)
+    assert any("Set mail_address" in advice for advice in first["advice"])
     assert (second["port"], second["error"]["kind"]) == (backup.port, "AuthenticationFailed")
 
 
