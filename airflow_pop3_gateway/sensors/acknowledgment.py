@@ -63,7 +63,7 @@ class AcknowledgmentSensor(BaseSensorOperator):
             self.defer(
                 trigger=AcknowledgmentTrigger(key=key, base_path=place, poke_interval=self.poke_interval),
                 method_name=self.execute_complete.__name__,
-                timeout=timedelta(seconds=self.timeout),
+                timeout=min(timedelta(seconds=self.timeout), self.execution_timeout or timedelta.max),
             )
         return found
 

@@ -90,7 +90,7 @@ class Pop3MailSensor(BaseSensorOperator):
                     awaited=self._awaited.to_json(),
                 ),
                 method_name=self.execute_complete.__name__,
-                timeout=timedelta(seconds=self.timeout),
+                timeout=min(timedelta(seconds=self.timeout), self.execution_timeout or timedelta.max),
             )
         return found.xcom_value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,6 +72,15 @@ def test_without_enough_mail_no_worker_waits(server: FaultyPop3Server, base_path
     assert (trigger.pop3_conn_id, trigger.base_path) == ("orders", base_path)
     assert trigger.awaited == {"min_messages": 2, "min_bytes": 0, "sender": "*", "subject": "order*"}
     assert "secret" not in str(trigger.serialize())
+
+
+@pytest.mark.parametrize(("bounds", "seconds"), [({}, 60), ({"execution_timeout": timedelta(seconds=9)}, 9)])
+@pytest.mark.usefixtures("server")
+def test_an_execution_timeout_bounds_the_waiting_too(bounds: dict[str, Any], seconds: int) -> None:
+    """Airflow itself counts only the time on a worker."""
+    with pytest.raises(TaskDeferred) as deferral:
+        sensor(timeout=60, **bounds).execute({})  # type: ignore[typeddict-item]
+    assert deferral.value.timeout == timedelta(seconds=seconds)
 
 
 def test_what_the_triggerer_saw_is_what_the_task_returns(base_path: str) -> None:
