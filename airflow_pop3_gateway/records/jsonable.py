@@ -17,10 +17,10 @@ J = TypeVar("J", bound="Jsonable")
 def _plain(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
-    if isinstance(value, Jsonable):
-        return value.to_json()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, Jsonable):
+        return value.to_json()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
@@ -75,11 +75,11 @@ class Jsonable:
 
         :param instead: values that stand for those of some fields.
         """
-        plain = {}
-        for name, key, _ in _fields(type(self)):
-            value = instead[key] if key in instead else getattr(self, name)
-            plain[key] = value if type(value) in _SCALARS else _plain(value)
-        return plain
+        values = {**vars(self), **instead}
+        return {
+            key: value if type(value := values[name]) in _SCALARS else _plain(value)
+            for name, key, _ in _fields(type(self))
+        }
 
     @classmethod
     def from_json(cls: type[J], data: Mapping[str, Any]) -> J:
