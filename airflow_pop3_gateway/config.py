@@ -315,13 +315,13 @@ class RemoteSite:
         return self.local_site.mail_address or (login if _LOGIN_IS_ADDRESS.fullmatch(login) else "")
 
     @property
-    def why_no_receipts(self) -> str:
-        """What keeps the site from giving the receipts it is asked for, and what to do; ``""`` when nothing does."""
-        if self.own_address:
+    def receipts_need(self) -> str:
+        """What is to be set so that receipts speak for us whatever a partner writes; ``""`` when nothing is."""
+        if self.own_address or self.acknowledgment_option == "not_to_ack":
             return ""
         return (
-            f"{self.name} gives no receipts: its login is no mail address. Set mail_address in the connection to the "
-            "address it receives at, or acknowledgment_option to not_to_ack."
+            f"{self.name} does not say which address is ours: its login is none. Set mail_address in the connection to "
+            "the address it receives at; until then receipts have the address in To, and wait where there is not one."
         )
 
     @property

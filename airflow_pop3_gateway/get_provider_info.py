@@ -207,8 +207,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "mail_address": _field(
         "Our address",
         "string",
-        "The address mails come to here; receipts are given for it. Default: the login where it is an address. Without "
-        "either, receipts wait.",
+        "The address mails come to here; receipts are given for it. Default: the login where it is an address, else "
+        "the only address in To.",
     ),
     "host_name": _field(
         "Our host name", "string", "What our identifiers end in; default: the domain of our address."

@@ -125,7 +125,8 @@ def test_our_address_is_what_the_connection_says_and_our_identifiers_end_in_its_
 ) -> None:
     site = dataclasses.replace(SITE, login=login, local_site=local)
     assert (site.own_address, site.domain) == (address, domain)
-    assert bool(site.why_no_receipts) == (not address)
+    assert bool(site.receipts_need) == (not address)
+    assert not dataclasses.replace(site, acknowledgment_option="not_to_ack").receipts_need
 
 
 def test_an_address_of_ours_is_one_address() -> None:

@@ -19,7 +19,7 @@ from typing import get_args
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.receipts import receipts_of_answer, require_own_address
+from airflow_pop3_gateway.gateway.receipts import head_of, own_address, receipts_of_answer
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import Outcome
 from airflow_pop3_gateway.records.asked import (
@@ -115,7 +115,7 @@ def answer(
                 held.append(local_ident)
                 continue
             if outcome != "none":
-                require_own_address(site)
+                own_address(site, head_of(site, request))
             given = Answer(
                 schema=ANSWER_SCHEMA,
                 site=site.name,

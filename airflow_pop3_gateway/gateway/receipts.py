@@ -5,8 +5,8 @@ from the mail's header and the record or the answer, with every time and identif
 run builds the same octets.
 
 Invariant: one message for each mail that asked, and one receipt of it for each notification address; none without a
-record; nothing positive for what we could not take, unless a person says so. A receipt is given for an address that the
-connection says is ours (RFC 8098 §3, §3.2.4), never for one that a mail says: who writes to us chooses that one.
+record; nothing positive for what we could not take, unless a person says so. A receipt is given for the address that
+the connection says is ours (RFC 8098 §3, §3.2.4); where it says none, for the only one in To, which its sender chose.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def decide(
         return None
     receipts = tuple(digest_key(key, address.lower()) for address in ack_to)
     decision, why = "send", "ack_by_monitor"
+    ours = _own_address(site, head)
     denied = asking.deny_reason(
         head,
-        [own for own in (site.own_address, _ascii_domain(site.own_address)) if own],
+        [own for own in (ours, _ascii_domain(ours)) if own],
         trusted=site.trusted_partners.__contains__,
     )
     if site.acknowledgment_option == "not_to_ack":
@@ -63,7 +64,7 @@ def decide(
         decision, why = "wait" if denied in asking.NEEDS_A_PERSON else "deny", denied
     elif rejected is not None:
         decision, why = "deny" if repeated else "wait", rejected.reason.code
-    elif not site.own_address:
+    elif not ours:
         decision, why = "wait", "no-own-address"
     elif site.acknowledgment_option == "ack_by_user":
         decision, why = "wait", "ack_by_user"
@@ -78,13 +79,21 @@ def decide(
     return AcknowledgmentRequest(ack_to, "send" if decision == "send" else "wait", why, receipts)
 
 
-def require_own_address(site: RemoteSite) -> None:
-    """Before a receipt is promised.
+def _own_address(site: RemoteSite, head: Head) -> str:
+    return site.own_address or (head.to[0] if len(head.to) == 1 else "")
 
-    :raises ConfigurationError: nobody says for which address of ours it would be.
+
+def own_address(site: RemoteSite, head: Head) -> str:
+    """For whom a receipt speaks: the site's address, else the only one in To.
+
+    :raises ConfigurationError: nobody says which address is ours.
     """
-    if site.why_no_receipts:
-        raise ConfigurationError(site.why_no_receipts, field="mail_address")
+    if not (ours := _own_address(site, head)):
+        raise ConfigurationError(
+            f"{site.name}: neither the connection nor To says which address the receipt is for: set mail_address.",
+            field="mail_address",
+        )
+    return ours
 
 
 def receipts_for(site: RemoteSite, record: TransferRecord, head: Head) -> list[Receipt]:
@@ -120,6 +129,11 @@ def request_for(record: TransferRecord, head: Head) -> WaitingRequest | None:
     )
 
 
+def head_of(site: RemoteSite, request: WaitingRequest) -> Head:
+    """The header block of the mail that asked."""
+    return Head.from_bytes(base64.b64decode(request.head), site.limits)
+
+
 def receipts_of_answer(site: RemoteSite, request: WaitingRequest, answer: Answer) -> list[Receipt]:
     """The receipts that an answer makes, finished. A duplicate is never said to be processed without a warning."""
     if answer.outcome == "none":
@@ -129,7 +143,7 @@ def receipts_of_answer(site: RemoteSite, request: WaitingRequest, answer: Answer
         outcome, text = "warning", f"duplicate: this message was received before. {text}".strip()
     return _receipts(
         site,
-        Head.from_bytes(base64.b64decode(request.head), site.limits),
+        head_of(site, request),
         request.ack_to,
         request.receipts,
         request.record,
@@ -157,14 +171,14 @@ def _receipts(
 
     :raises ConfigurationError: nobody says which address is ours.
     """
-    require_own_address(site)
+    ours = own_address(site, head)
     if unknown := asking.unknown_options(head):
         outcome = "unsupported"
         text = f"Disposition-Notification-Options requires what is not known here: {', '.join(unknown)}"
     signing = signing_for(site, head)
     if signing.impossible:
         outcome, text = "unsupported", signing.impossible
-    domain, own = _ascii_domain(site.domain), _ascii_domain(site.own_address)
+    domain, own = _ascii_domain(site.domain), _ascii_domain(ours)
     message_id = f"<{keys[0]}.receipt@{domain}>"
     message = mdn.build(
         head,

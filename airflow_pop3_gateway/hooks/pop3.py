@@ -67,6 +67,4 @@ class Pop3Hook(BaseHook):
             return False, f"{type(error).__name__}: {error}"
         protection = f"{client.tls.version}" if client.tls else "no encryption"
         seen = f"Logged in at {site.address} ({protection}): {messages} messages, {octets_text(octets)}."
-        if site.acknowledgment_option != "not_to_ack" and site.why_no_receipts:
-            seen = f"{seen} {site.why_no_receipts}"
-        return True, seen
+        return True, f"{seen} {site.receipts_need}".rstrip()

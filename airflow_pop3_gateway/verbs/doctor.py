@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for site in _sites(arguments):
             result = examine(site)
-            if arguments.connection and site.acknowledgment_option != "not_to_ack" and site.why_no_receipts:
-                result["advice"].append(site.why_no_receipts)
+            if arguments.connection and site.receipts_need:
+                result["advice"].append(site.receipts_need)
             print(json.dumps(result) if arguments.json else printable(_page(result)), flush=True)
             worst = max(worst, _code(result))
     except GatewayError as error:

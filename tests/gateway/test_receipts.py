@@ -78,15 +78,19 @@ def test_what_was_not_taken_waits_for_a_person_unless_the_very_same_mail_was_ans
     assert decision(rejected=rejected, repeated=True) == ("deny", "multiple-attachments")
 
 
-def test_no_receipt_is_given_in_the_name_of_the_address_a_partner_wrote(
+def test_a_receipt_is_given_for_our_address_else_for_the_only_one_it_was_written_to(
     maildrop: Callable[..., Maildrop],
 ) -> None:
-    """To is the sender's word: from there anybody could make our relay speak for anybody."""
+    """Of several addresses in To none is known to be ours."""
     nameless = {"local_site": LocalSite()}
-    assert decision(ASKS + b"To: boss@bank.example\r\n", **nameless) == ("wait", "no-own-address")
+    assert decision(ASKS + b"To: edi@us.example\r\n", **nameless) == ("send", "ack_by_monitor")
+    for several in (b"", b"To: edi@us.example, boss@bank.example\r\n"):
+        assert decision(ASKS + several, **nameless) == ("wait", "no-own-address")
+        assert decision(ASKS + several) == ("send", "ack_by_monitor")
     assert decision(ASKS, acknowledgment_option="ack_by_user", **nameless) == ("wait", "no-own-address")
     assert decision(ASKS + b"List-Id: <l>\r\n", **nameless) == ("deny", "list-mail")
-    drop = maildrop(multipart(1, attachment(b"a", b"a"), headers=ASKS_FOR_A_RECEIPT), **nameless)
+    headers = b"To: boss@bank.example\r\n" + ASKS_FOR_A_RECEIPT
+    drop = maildrop(multipart(1, attachment(b"a", b"a"), headers=headers), **nameless)
     drop.poll()
     classify(drop.site, drop.store)
     assert not list(outbox.pending(drop.store, "edi"))
