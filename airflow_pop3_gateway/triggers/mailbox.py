@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 RING_AGAIN = 300.0
 """Seconds until the same mail is rung for again: longer than most runs take, short enough for a lost ring."""
+AFTER_RESTART = 60.0
+"""The same where a watcher begins anew: Airflow drops what one rings whose DAG is switched off at that moment."""
 LEAST_OFTEN = 6 * 3600.0
 """Seconds between two rings for mail nobody can fetch: doubling stops here."""
 HEARTBEAT = timedelta(minutes=10)
@@ -96,7 +98,7 @@ class Bell:
 
     It rings for mail nobody rang for, and when some of the mail it rang for is gone and some is left: then a run took
     what it could and there is more to do. For mail that stays as it is it rings again after :data:`RING_AGAIN`, twice
-    that, and so on.
+    that, and so on; after a restart sooner.
 
     :param memory: of the bell before a restart (:attr:`memory`).
     """
@@ -143,6 +145,7 @@ class Bell:
             if self.memory.get("digest") != _digest(marks):
                 return False
             self._rung_for = marks
+            self.memory = {**self.memory, "again_after": min(self.memory["again_after"], AFTER_RESTART)}
         return marks == self._rung_for
 
 

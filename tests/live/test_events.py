@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import time
 from datetime import datetime
 from typing import Any
@@ -88,22 +89,75 @@ def test_a_record_whose_event_was_lost_is_processed_after_the_next_sweep(live: L
     airflow.until(lambda: fetched(live), "the mail was fetched")
     airflow.pause("each", False)
     assert 10 not in processed(live)
-    airflow.ask("POST", "/dags/sweep/dagRuns", logical_date=None)
+    airflow.trigger("sweep")
     airflow.until(lambda: 10 in processed(live), "the record was processed")
 
 
 @on_sqlite
-def test_a_triggerer_that_is_killed_is_replaced_by_another_that_goes_on(live: Live) -> None:
+def test_a_sensor_that_is_cleared_or_whose_worker_dies_with_the_news_looks_again(live: Live) -> None:
     airflow = live.airflow
-    airflow.ask("POST", "/dags/waits/dagRuns", logical_date=None)
-    airflow.until(lambda: states(airflow, "waits") == ["deferred"], "the sensor waits without a worker")
-    airflow.kill("triggerer")
-    live.deliver("edi_inbox", letter(20))
-    for number in (21, 22):
+    run, frail = airflow.trigger("waits", subject="3*"), airflow.trigger("frail", subject="3*")
+    airflow.until(lambda: states(airflow, "frail") == ["deferred"], "both wait without a worker")
+    airflow.until(lambda: "deferred" in states(airflow, "waits"), "both wait without a worker")
+    airflow.ask("POST", "/dags/waits/clearTaskInstances", dag_run_id=run, dry_run=False, only_failed=False)
+    for number in (31, 32):
         live.deliver("second_inbox", letter(number))
-    airflow.start("triggerer")
-    airflow.until(lambda: 20 in processed(live), "the mailbox rang")
-    airflow.until(lambda: airflow.runs("waits", "success"), "the sensor saw its mails")
+    for dag_id, run_id in (("waits", run), ("frail", frail)):
+        task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/wait"
+        airflow.until(lambda: airflow.get(task).get("state") == "success", f"{dag_id} saw its mails")  # noqa: B023
+        assert airflow.get(task)["try_number"] == 2
+        assert airflow.get(f"{task}/xcomEntries/return_value")["value"]["messages"] == 2
+
+
+@on_sqlite
+def test_a_mailbox_rings_when_its_dag_is_switched_on_again(live: Live) -> None:
+    """Airflow takes the watcher away with the DAG."""
+    airflow = live.airflow
+
+    def watched() -> bool:
+        (asset,) = airflow.get("/assets?name_pattern=pop3-mailbox-edi_inbox")["assets"]
+        return bool(asset["watchers"])
+
+    airflow.until(watched, "the mailbox is watched")
+    ended = airflow.log("triggerer").count("trigger completed")
+    airflow.pause("pop3_on_mail", True)
+    airflow.until(lambda: airflow.log("triggerer").count("trigger completed") > ended, "nobody watches")
+    live.deliver("edi_inbox", letter(40))
+    airflow.pause("pop3_on_mail", False)
+    airflow.until(lambda: 40 in processed(live), "the mail was fetched")
+
+
+@on_sqlite
+def test_somebody_is_told_at_a_deadline_as_the_page_says(live: Live) -> None:
+    """Over a relay with STARTTLS, where an asynchronous notifier of the provider fails."""
+    run = live.airflow.trigger("payments")
+    live.airflow.until(lambda: live.relay.box, "a mail came")
+    mail = email.message_from_bytes(live.relay.box[0].octets)
+    (text,) = mail.get_payload()
+    assert (mail["Subject"], mail["To"]) == ("No receipt yet", "edi@us.example")
+    assert text.get_payload(decode=True).decode() == f"payments {run}"
+
+
+@on_sqlite
+def test_of_two_triggerers_one_goes_on_when_the_other_is_killed_and_nothing_is_done_twice(live: Live) -> None:
+    airflow = live.airflow
+    airflow.start("triggerer", "second triggerer")
+    airflow.until(
+        lambda: airflow.get("/jobs?job_type=TriggererJob&is_alive=true").get("total_entries") == 2, "two run"
+    )
+    run = airflow.trigger("waits", subject="5*")
+    live.deliver("edi_inbox", letter(50))
+    airflow.until(lambda: 50 in processed(live), "the mailbox rang")
+    airflow.kill("triggerer")
+    live.deliver("edi_inbox", letter(51))
+    for number in (52, 53):
+        live.deliver("second_inbox", letter(number))
+    airflow.until(lambda: 51 in processed(live), "the mailbox rang")
+    task = f"/dags/waits/dagRuns/{run}/taskInstances/wait"
+    airflow.until(lambda: airflow.get(task).get("state") == "success", "the sensor saw its mails")
+    airflow.until(lambda: not airflow.runs("each", "running"), "all is quiet")
+    numbers = processed(live)
+    assert len(numbers) == len(set(numbers))
 
 
 @on_postgres

@@ -21,6 +21,7 @@ from support.programs import until
 
 from airflow_pop3_gateway.demo.standalone import settings
 from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 PATIENCE = 180.0
@@ -29,8 +30,8 @@ SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PARALLELISM": "6",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
@@ -69,7 +70,6 @@ class Airflow:
             "NO_PROXY": "127.0.0.1,localhost",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(quiet_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(quiet_port()),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests, thirty-two octets",
@@ -102,12 +102,13 @@ class Airflow:
         for part in list(self._processes):
             self.kill(part)
 
-    def start(self, part: str) -> None:
-        """Start a part of it, in a process group of its own."""
-        with (self.home / f"{part}.log").open("ab") as log:
-            self._processes[part] = subprocess.Popen(
+    def start(self, part: str, name: str = "") -> None:
+        """Start a part of it, in a process group of its own; another one of the same kind by a name of its own."""
+        name = name or part
+        with (self.home / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", part],
-                env=self.environment,
+                env={**self.environment, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(quiet_port())},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -146,6 +147,10 @@ class Airflow:
         """Switch a DAG off or on."""
         self.ask("PATCH", f"/dags/{dag_id}?update_mask=is_paused", is_paused=paused)
 
+    def trigger(self, dag_id: str, **conf: Any) -> str:
+        """Start a run by hand. :returns: its id."""
+        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", logical_date=None, conf=conf)["dag_run_id"])
+
     def runs(self, dag_id: str, state: str = "") -> list[dict[str, Any]]:
         """The runs of a DAG, oldest first."""
         wanted = f"&state={state}" if state else ""
@@ -178,5 +183,6 @@ class Live:
     airflow: Airflow
     deliver: Callable[[str, bytes], None]
     left: Callable[[str], list[bytes]]
+    relay: SmtpServer
     processed: Path
     store: Store
