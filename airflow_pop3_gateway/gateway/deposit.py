@@ -76,9 +76,9 @@ class Deposit:
 
         :param each: ``map``, or that of a pool.
         """
+        if self.store.url.startswith("file:") and all(entry.length <= SMALL_BYTES for entry, _ in mails):
+            each = where_it_pays(each)
         if (group := self.store.group()) is None:
-            small = all(entry.length <= SMALL_BYTES for entry, _ in mails)
-            each = where_it_pays(each) if small and self.store.url.startswith("file:") else each
             return list(each(lambda mail: self.file(*mail), mails))
         with contextlib.closing(group):
             under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]
