@@ -316,7 +316,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "extra-links": ["airflow_pop3_gateway.operators.links.TransfersLink"],
+        "extra-links": ["airflow_pop3_gateway.hooks.links.TransfersLink"],
         "asset-uris": [
             {
                 "schemes": ["pop3", "pop3-application"],

@@ -21,6 +21,7 @@ from airflow_pop3_gateway.config import at_least
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import waiting, waits
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
@@ -110,6 +111,7 @@ class AskForReceiptOperator(HITLOperator):
     template_fields: Sequence[str] = ("request",)
     template_fields_renderers = {"request": "json"}
     ui_color: str = "#e8f1fa"
+    operator_extra_links = (TransfersLink(),)
 
     def __init__(
         self,
@@ -161,6 +163,11 @@ class AskForReceiptOperator(HITLOperator):
             )
         self.log.info("%s: %s by %s", request["local_ident"], choice, person["name"])
         return result.to_json()
+
+    @property
+    def page_site(self) -> str:
+        """The site of the mail that asks."""
+        return str(self._request()["pop3_conn_id"])
 
     def _request(self) -> Mapping[str, Any]:
         needed = {"pop3_conn_id", "base_path", "local_ident", "subject", "body"}

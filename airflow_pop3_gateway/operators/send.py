@@ -12,6 +12,7 @@ from airflow_pop3_gateway.config import one_of
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.outgoing import SendOption
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.send import send_transfer
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class SendTransferOperator(BaseOperator):
     template_fields: Sequence[str] = tuple(name for name in _KINDS if name != "ack_within")
     template_fields_renderers = {"message": "text", "xfb": "json", "headers": "json"}
     ui_color: str = "#e8f1fa"
+    operator_extra_links = (TransfersLink(),)
 
     def __init__(
         self,
@@ -117,6 +119,11 @@ class SendTransferOperator(BaseOperator):
             refuse_unless(self, name, getattr(self, name), kind, meaning)
         one_of("acknowledgment_option", acknowledgment_option, SendOption)
         self._check_together()
+
+    @property
+    def page_site(self) -> str:
+        """The mailbox the acknowledgments come back to, where one is named."""
+        return str(self.pop3_conn_id or "")
 
     def _check_together(self) -> None:
         given = {name for name in _KINDS if getattr(self, name) is not None}

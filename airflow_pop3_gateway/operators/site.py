@@ -17,11 +17,11 @@ from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.lineage import operator_lineage
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.progress import ProgressLog
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
-from airflow_pop3_gateway.operators.links import TransfersLink
 from airflow_pop3_gateway.records import Jsonable
 from airflow_pop3_gateway.store import Store
 
@@ -66,6 +66,11 @@ class SiteOperator(BaseOperator):
         reference = {**result.to_json(), "pop3_conn_id": conn_id, "base_path": base_path}
         self._reference = reference
         return reference
+
+    @property
+    def page_site(self) -> str:
+        """The site the task works on."""
+        return self.place()[0]
 
     def progress(self, what: str) -> ProgressLog:
         """Where :meth:`work` tells how far it is."""

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_pop3_gateway.errors import StoreUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.hooks.track import place_of, reference
@@ -39,6 +40,7 @@ class AcknowledgmentSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("sent", "base_path")
     ui_color: str = "#e8f1fa"
+    operator_extra_links = (TransfersLink(),)
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
 from airflow_pop3_gateway.gateway.peek import Awaited, Look, Lookout, patient
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
@@ -42,6 +43,7 @@ class Pop3MailSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("pop3_conn_id", "base_path", "sender", "subject")
     ui_color: str = "#e8f1fa"
+    operator_extra_links = (TransfersLink(),)
 
     def __init__(
         self,
@@ -127,6 +129,11 @@ class Pop3MailSensor(BaseSensorOperator):
             or f"{look.messages} mails that count, {look.octets} octets; {look.listed} on the server",
         )
         return PokeReturnValue(True, self._result(look)) if self._awaited.met_by(sight) else False
+
+    @property
+    def page_site(self) -> str:
+        """The site that is looked at."""
+        return str(self.pop3_conn_id)
 
     @property
     def _awaited(self) -> Awaited:

@@ -107,6 +107,9 @@ def test_a_sensor_that_is_cleared_or_whose_worker_dies_with_the_news_looks_again
         airflow.until(lambda: airflow.get(task).get("state") == "success", f"{dag_id} saw its mails")  # noqa: B023
         assert airflow.get(task)["try_number"] == 2
         assert airflow.get(f"{task}/xcomEntries/return_value")["value"]["messages"] == 2
+        assert airflow.get(f"{task}/links")["extra_links"]["Transfers"].endswith(
+            "/pop3-gateway/#second_inbox"
+        )
 
 
 @on_sqlite

@@ -8,23 +8,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, BaseOperator, task
 from airflow.sdk.exceptions import AirflowFailException
 from support.tasks import Outcome
 
 from airflow_pop3_gateway import operators
 from airflow_pop3_gateway.errors import ConfigurationError, MailboxInUse, RelayUnavailable
+from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.steps import poll_site
 from airflow_pop3_gateway.hooks.store import transfers_of
 from airflow_pop3_gateway.operators import (
     AcknowledgeOperator,
     Application,
+    AskForReceiptOperator,
     Choice,
     ClassifyOperator,
+    HandOnOperator,
     PurgeOperator,
     RetrieveOperator,
+    SendTransferOperator,
 )
 from airflow_pop3_gateway.operators.site import SiteOperator
+from airflow_pop3_gateway.sensors import AcknowledgmentSensor, Pop3MailSensor
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 
 Run = Callable[[Any], Outcome]
@@ -32,6 +37,7 @@ LETTER = (
     b"From: partner@example.com\r\nTo: orders@example.com\r\nSubject: hello\r\nMessage-ID: <%d@example.com>\r\n"
     b"\r\nhello %d\r\n"
 )
+REQUEST = ("pop3_conn_id", "base_path", "local_ident", "subject", "body")
 CLASSES = [getattr(operators, name) for name in operators.__all__ if name.endswith("Operator")]
 
 
@@ -133,6 +139,32 @@ def test_every_task_links_to_the_transfers_of_its_site(
         (link,) = step.operator_extra_links
         address = link.get_link(step, ti_key=None)
         assert address == "https://airflow.example.com/etl/pop3-gateway/#orders"
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, Pop3MailSensor, AcknowledgmentSensor])
+def test_every_task_has_the_link(kind: type[BaseOperator]) -> None:
+    assert [type(link) for link in kind.operator_extra_links] == [TransfersLink]
+
+
+@pytest.mark.parametrize(
+    ("step", "site"),
+    [
+        (Pop3MailSensor(task_id="t", pop3_conn_id="orders"), "#orders"),
+        (AskForReceiptOperator(task_id="t", request=dict.fromkeys(REQUEST, "orders")), "#orders"),
+        (SendTransferOperator(task_id="t", message="m", subject="s", pop3_conn_id="orders"), "#orders"),
+        (SendTransferOperator(task_id="t", message="m", subject="s"), ""),
+        (HandOnOperator(task_id="t", application="EDI"), ""),
+        (AcknowledgmentSensor(task_id="t", sent="key"), ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseOperator) else "",
+)
+def test_a_task_of_no_site_links_to_the_page(
+    step: BaseOperator, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    (link,) = step.operator_extra_links
+    address = link.get_link(step, ti_key=None)  # type: ignore[arg-type]
+    assert address == f"https://airflow.example.com/pop3-gateway/{site}"
 
 
 def test_the_log_tells_counts_and_not_one_line_a_mail(server: FaultyPop3Server, run_task: Run) -> None:
