@@ -320,8 +320,8 @@ class RemoteSite:
         if self.own_address or self.acknowledgment_option == "not_to_ack":
             return ""
         return (
-            f"{self.name} does not say which address is ours: its login is none. Set mail_address in the connection to "
-            "the address it receives at; until then receipts have the address in To, and wait where there is not one."
+            "The connection does not say which address is ours: its login is none. Set mail_address to the address it "
+            "receives at; until then receipts have the address in To, and wait where there is not one."
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 import time
 from datetime import datetime
 from typing import Any
@@ -128,6 +129,20 @@ def test_a_mailbox_rings_when_its_dag_is_switched_on_again(live: Live) -> None:
     live.deliver("edi_inbox", letter(40))
     airflow.pause("pop3_on_mail", False)
     airflow.until(lambda: 40 in processed(live), "the mail was fetched")
+
+
+@on_sqlite
+def test_the_forms_test_button_logs_in_and_says_what_it_saw(live: Live) -> None:
+    form = json.loads(live.airflow.environment["AIRFLOW_CONN_SECOND_INBOX"])
+    form = {**form, "connection_id": "second_inbox", "extra": json.dumps(form["extra"])}
+    right, wrong = (
+        live.airflow.ask("POST", "/connections/test", **{**form, **change})
+        for change in ({}, {"password": "wrong"})
+    )
+    assert (right["status"], wrong["status"]) == (True, False)
+    assert right["message"].startswith("Logged in at ") and wrong["message"].startswith(
+        "AuthenticationFailed: "
+    )
 
 
 @on_sqlite
