@@ -4,8 +4,8 @@ Strategy: the store is asked, never a mail server; whoever polls the mailbox app
 that counts events; only when their number has changed, or at the deadline, they are read.
 
 Invariant: one event, then it is over: the transfer waits no longer, its deadline has passed, or it cannot be found. A
-store that fails postpones the next look. Nothing but key and place is serialised, so a triggerer that is started again
-goes on.
+store that fails postpones the next look, and is told when it changes. Nothing but key and place is serialised, so a
+triggerer that is started again goes on.
 """
 
 # mypy: allow-untyped-calls
@@ -55,7 +55,7 @@ class AcknowledgmentTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until it is over: ``{"tracked": …}``, or ``{"error": class, "message": sentence}``."""
-        look = _Look(self.key, self.base_path)
+        look, told = _Look(self.key, self.base_path), ""
         while True:
             pause = self.poke_interval
             try:
@@ -65,8 +65,12 @@ class AcknowledgmentTrigger(BaseTrigger):
                     yield TriggerEvent({"error": type(error).__name__, "message": str(error)})
                     return
                 _store_at.cache_clear()  # perhaps its connection was changed
-                self.log.warning("%s: %s: %s", self.key, type(error).__name__, error)
+                trouble = f"{type(error).__name__}: {error}"
+                if trouble != told:
+                    self.log.warning("%s: %s", self.key, trouble)
+                    told = trouble
             else:
+                told = ""
                 if found.overdue or not found.status.waits:
                     yield TriggerEvent({"tracked": found.to_json()})
                     return

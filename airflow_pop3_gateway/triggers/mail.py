@@ -1,8 +1,9 @@
 """Waits for mail in place of a worker: what a deferred ``Pop3MailSensor`` leaves behind.
 
 Invariant: one event, then it is over: enough mail, or an error that waiting cannot mend. What may pass by itself (a
-maildrop in use, LOGIN-DELAY, a connection that fails) only postpones the next look. Nothing but the connection's id and
-the sensor's arguments is serialised, so a triggerer that is started again goes on where the last one was.
+maildrop in use, LOGIN-DELAY, a connection that fails) only postpones the next look; it is told when it changes. Nothing
+but the connection's id and the sensor's arguments is serialised, so a triggerer that is started again goes on where the
+last one was.
 """
 
 # mypy: allow-untyped-calls
@@ -53,6 +54,7 @@ class Pop3MailTrigger(BaseTrigger):
         awaited = Awaited.from_json(self.awaited)
         watch, rhythm = Watch(self.pop3_conn_id, self.base_path, awaited), Rhythm(self.poke_interval)
         pause = self.poke_interval * random.uniform(0.5, 1.0)  # the worker has just looked
+        told = ""
         while True:
             await asyncio.sleep(pause)
             try:
@@ -62,10 +64,12 @@ class Pop3MailTrigger(BaseTrigger):
                     yield TriggerEvent({"error": type(error).__name__, "message": str(error)})
                     return
                 pause = rhythm.after_trouble(error)
-                self.log.warning(
-                    "%s: %s: %s Next look in %.0f s.", self.pop3_conn_id, type(error).__name__, error, pause
-                )
+                trouble = f"{type(error).__name__}: {error}"
+                if trouble != told:
+                    self.log.warning("%s: %s Next look in %.0f s.", self.pop3_conn_id, trouble, pause)
+                    told = trouble
             else:
+                told = ""
                 if awaited.met_by(sight):
                     yield TriggerEvent({"look": sight.counts().to_json()})
                     return

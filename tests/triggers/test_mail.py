@@ -53,7 +53,9 @@ def test_it_waits_for_mail_that_fits(server: FaultyPop3Server, base_path: str) -
     assert asyncio.run(run())["look"]["messages"] == 1
 
 
-def test_what_may_pass_only_postpones(server: FaultyPop3Server, base_path: str) -> None:
+def test_what_may_pass_only_postpones_and_is_told_once(
+    server: FaultyPop3Server, base_path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.faults = {"in-use"}
     server.mailboxes["orders"].deliver(LETTER % b"one")
 
@@ -65,6 +67,7 @@ def test_what_may_pass_only_postpones(server: FaultyPop3Server, base_path: str) 
         return (await waiting).payload
 
     assert "look" in asyncio.run(run())
+    assert capsys.readouterr().out.count("MailboxInUse") == 1
 
 
 def test_a_connection_that_airflow_does_not_give_for_a_while_only_postpones(
