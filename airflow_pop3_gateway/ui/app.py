@@ -13,6 +13,7 @@ lies in the store, an answer reads a bounded part of it and says which.
 # silently become a query parameter that nobody checks.
 
 import importlib.resources
+import json
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -25,6 +26,8 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection, requires_access_view
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.connection import Connection
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -48,6 +51,10 @@ SESSIONS, LINES = 200, 5000
 SENT = 500
 """How many of the transfers that wait for an acknowledgment are looked at."""
 SHOWN = 100
+MAILBOX, HEALTH = "pop3-mailbox-", "pop3_health"
+"""Name of a mailbox's asset, before the site's; and where its watcher notes how it stands."""
+PASSING = ("well", "held", "MailboxInUse", "LoginDelayed")
+"""How a watcher stands that nobody must help."""
 WORKERS = 8
 """Sites that are looked at together: the work is waiting for the store."""
 _FILES = {
@@ -103,14 +110,19 @@ def build() -> FastAPI:
 
 
 def sites(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
-    """How every site stands: those with a connection of type ``pop3``, and those the store has a ledger of."""
-    store = _store()
+    """How every site stands: those with a connection of type ``pop3``, those the store has a ledger of, and those a
+    watcher cannot look at."""
+    store, troubles = _store(), _troubles(session)
     known = session.scalars(select(Connection.conn_id).where(Connection.conn_type == "pop3"))
     stored = (name.removesuffix(".json") for name in store.names("ledger"))
-    names = {str(name) for name in known} | {name for name in stored if not name.startswith("%")}
+    names = {*map(str, known), *(name for name in stored if not name.startswith("%")), *troubles}
     readable = _readable(names, user, session)
     with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(lambda name: _standing(store, name, name in readable), sorted(names)))
+        standing = pool.map(lambda name: _standing(store, name, name in readable), sorted(names))
+        return [
+            {**found, "watcher": _trouble(troubles.get(found["site"]), found["site"] in readable)}
+            for found in standing
+        ]
 
 
 def transfers(
@@ -197,6 +209,30 @@ def _standing(store: Store, name: str, readable: bool) -> dict[str, Any]:
     except GatewayError as error:
         return {"site": name, "error": f"{type(error).__name__}: {error}"}
     return found if readable else {**found, "address": "", "login": ""}
+
+
+def _troubles(session: Session) -> dict[str, dict[str, str]]:
+    """What watchers noted that cannot look at their mailbox, by site."""
+    noted = session.execute(
+        select(AssetModel.name, AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(
+            AssetStateStoreModel.key == HEALTH, AssetModel.name.startswith(MAILBOX), AssetModel.watchers.any()
+        )
+    )
+    found = {name.removeprefix(MAILBOX): json.loads(value) for name, value in noted}
+    return {
+        name: health
+        for name, health in found.items()
+        if isinstance(health, dict) and health.get("state") not in PASSING
+    }
+
+
+def _trouble(health: dict[str, str] | None, readable: bool) -> dict[str, str] | None:
+    if health is None:
+        return None
+    why = health.get("message", "") if readable else "what is wrong is told to who may read connections"
+    return {"since": health.get("noted_at", ""), "why": f"{health.get('state')}: {why}"}
 
 
 def _readable(names: Set[str], user: BaseUser, session: Session) -> set[str]:

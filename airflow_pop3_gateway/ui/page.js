@@ -139,6 +139,11 @@ function wanted(since, where, what, why, todo) {
 function ofSite(site) {
   if (site.error) return [wanted("", site.site, "The site cannot be asked.", site.error, command("doctor", site.site))];
   const rows = [];
+  const { watcher } = site;
+  if (watcher) {
+    rows.push(wanted(watcher.since, toTransfers(site.site), "Its watcher cannot look at the mailbox.", foreign(watcher.why),
+      command("doctor", site.site)));
+  }
   const add = (count, since, what, why, todo) => {
     if (count) rows.push(wanted(since, toTransfers(site.site), what, why, todo));
   };

@@ -159,6 +159,37 @@ def ran(database: None) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.fixture
+def watcher(database: None) -> Iterator[Callable[..., None]]:
+    """``watcher(site, health)``: what Airflow keeps of a mailbox's asset, its watcher and what that noted."""
+    from airflow.models.asset import AssetModel, AssetWatcherModel
+    from airflow.models.asset_state_store import AssetStateStoreModel
+    from airflow.models.trigger import Trigger
+    from airflow.utils.session import create_session
+
+    from airflow_pop3_gateway.assets import mailbox
+
+    tables = (AssetStateStoreModel, AssetWatcherModel, AssetModel, Trigger)
+
+    def forget() -> None:
+        with create_session() as session:
+            for table in tables:
+                session.execute(delete(table))
+
+    def watch(site: str, health: object, watched: bool = True) -> None:
+        forget()
+        asset, trigger = AssetModel(name=mailbox(site).name, uri=mailbox(site).uri), Trigger("a.Trigger", {})
+        with create_session() as session:
+            session.add_all([asset, trigger])
+            session.flush()
+            if watched:
+                session.add(AssetWatcherModel(name="w", asset_id=asset.id, trigger_id=trigger.id))
+            session.add(AssetStateStoreModel(asset_id=asset.id, key="pop3_health", value=json.dumps(health)))
+
+    yield watch
+    forget()
+
+
+@pytest.fixture
 def listened_to(database: None) -> Iterator[Callable[[str], Callable[[], int]]]:
     """Makes a mailbox's asset known to Airflow, as a DAG that is scheduled on it does. :returns: counts its events."""
     from airflow.models.asset import AssetActive, AssetEvent, AssetModel

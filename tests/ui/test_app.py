@@ -173,6 +173,34 @@ def test_a_connection_that_makes_no_sense_is_one_line_of_the_list(
     assert errors["viewer"] == "ConfigurationError: what is wrong is told to who may read connections"
 
 
+@pytest.mark.parametrize(
+    ("role", "why"),
+    [
+        ("op", "TlsFailed: the certificate of pop.example.com is not trusted: it has expired."),
+        ("viewer", "TlsFailed: what is wrong is told to who may read connections"),
+    ],
+)
+def test_a_watcher_that_cannot_look_is_told_as_long_as_there_is_one(
+    client: Client, site: str, watcher: Callable[..., None], role: str, why: str
+) -> None:
+    """No run begins then, so no task fails."""
+    trouble = {
+        "state": "TlsFailed",
+        "message": "the certificate of pop.example.com is not trusted: it has expired.",
+        "noted_at": "2026-11-23T11:00:00.000Z",
+    }
+    for health, watched, told in (
+        (trouble, True, {"since": "2026-11-23T11:00:00.000Z", "why": why}),
+        (trouble, False, None),
+        ({"state": "MailboxInUse", "message": "PASS refused"}, True, None),
+        ({"state": "well", "message": ""}, True, None),
+    ):
+        watcher(site, health, watched)
+        assert get(client(role), "api/sites")[0]["watcher"] == told
+    watcher("misspelt", {**trouble, "state": "ConnectionMissing"})
+    assert "There is no connection 'misspelt'" in str(get(client("op"), "api/sites"))
+
+
 def test_what_needs_a_person_is_looked_for_in_the_latest_sessions(
     client: Client, maildrop: Callable[..., Maildrop], site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,11 @@ def test_each_site_shows_how_it_stands(look: Open, store: Store, received: Recei
 
 
 def test_what_needs_a_person_says_why_and_what_to_do(
-    look: Open, store: Store, received: Receive, connection: Callable[..., str]
+    look: Open,
+    store: Store,
+    received: Receive,
+    connection: Callable[..., str],
+    watcher: Callable[..., None],
 ) -> None:
     refused, overdue = send(store, "refused"), send(store, "overdue", expected_in=-FOUR_HOURS)
     drop = received("orders", letter(1), letter(1), TWO_FILES, letters.bounce(1, refused.xfer_ident))
@@ -84,8 +88,11 @@ def test_what_needs_a_person_says_why_and_what_to_do(
     late.mailbox.deliver(letter(1))
     late.now.time -= FOUR_HOURS
     late.poll()
+    noted = {"state": "TlsFailed", "message": "no TLS", "noted_at": now().isoformat()}
+    watcher("orders", noted)
     page = look()
-    assert len(rows(page, "attention")) == 5, "the exact duplicate needs nobody"
+    assert len(rows(page, "attention")) == 6, "the exact duplicate needs nobody"
+    assert "TlsFailed: no TLS airflow pop3-gateway doctor orders" in row(page, "attention", "Its watcher")
     assert "host is empty" in row(page, "attention", "airflow pop3-gateway doctor broken")
     assert "4 hours ago late 1 session waits to be classified" in row(page, "attention", "late")
     assert "silent: b@x.example" in row(page, "attention", f"airflow pop3-gateway sent dismiss {overdue.key}")
