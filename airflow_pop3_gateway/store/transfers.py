@@ -9,6 +9,7 @@ Invariant: records and lines are never rewritten.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ class TransferLines:
 def read_lines(store: Store, site: str, batch: str) -> Iterator[dict[str, Any]] | None:
     """The lines of a batch, ``None`` when it is not classified yet."""
     data = store.find(layout.transfers(site, batch))
-    return None if data is None else (json.loads(line) for line in data.splitlines())
+    return None if data is None else map(json.loads, io.BytesIO(data))
 
 
 def latest_batches(
