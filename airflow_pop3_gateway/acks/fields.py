@@ -5,6 +5,7 @@ Invariant: any octets make groups; nothing raises; order is kept; what is beyond
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.words import text_of
 
 _BETWEEN_GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+|\r(?:[ \t]*\r)+")
-_TYPE = re.compile(r"([A-Za-z0-9-]+) ?; ?")
+_TYPE = re.compile(r"([A-Za-z0-9/-]+) ?; ?")
 _UNITEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 MOST_GROUPS = 10_000
 """Recipients of one report that are read (RFC 5321 §4.5.3.1.8 asks servers for 100)."""
@@ -40,16 +41,23 @@ class ReportPart(Protocol):
 
 
 def groups_of(data: bytes) -> list[Head]:
-    """The groups of fields, which empty lines part."""
-    found = []
+    """The groups of fields, which empty lines part.
+
+    Some gateways write the group of a recipient in base64, and say so in the group before it.
+    """
+    found: list[Head] = []
     for block in _BETWEEN_GROUPS.split(data, MOST_GROUPS)[:MOST_GROUPS]:
+        if found and b":" not in block and found[-1].text("content-transfer-encoding").lower() == "base64":
+            with contextlib.suppress(binascii.Error):
+                found += groups_of(binascii.a2b_base64(block))
+            continue
         try:
             group = Head.from_bytes(block)
         except LimitExceeded:
             continue
         if group.fields:
             found.append(group)
-    return found
+    return found[:MOST_GROUPS]
 
 
 def value_of(group: Head, name: str) -> str:

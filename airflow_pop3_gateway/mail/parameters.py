@@ -34,6 +34,9 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?\Z")
+_CHARSET_TOO_LATE = re.compile(
+    r"(?:utf-8|us-ascii|iso-8859-\d{1,2}|windows-125\d)'[a-z-]{0,10}'", re.IGNORECASE
+)
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
 _CACHED_LENGTH = 100
 
@@ -62,7 +65,9 @@ def _continued(sections: dict[int, tuple[bool, str]]) -> str:
     charset, octets = "", []
     for at, number in enumerate([_WHOLE] if _WHOLE in sections else sorted(sections)):
         extended, value = sections[number]
-        if extended and at == 0 and value.count("'") >= 2:
+        if extended and (
+            value.count("'") >= 2 if at == 0 else not charset and _CHARSET_TOO_LATE.match(value)
+        ):
             charset, _, value = value.split("'", 2)
         octets.append(unquote_to_bytes(value.encode("latin-1")) if extended else value.encode("latin-1"))
     whole = b"".join(octets)

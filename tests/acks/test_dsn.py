@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,29 @@ def test_a_report_without_the_empty_line_between_message_and_recipient() -> None
     report = dsn.parse([status(b"Reporting-MTA: dns; mx\nFinal-Recipient: rfc822; <a@b>\nAction: failed\n")])
     assert report is not None
     assert (report.reporting, report.recipients[0].final_recipient) == ("mx", "a@b")
+
+
+def test_a_type_of_address_that_is_none_is_left_out_as_well() -> None:
+    report = dsn.parse([status(b"Final-Recipient: rfc/822;a@b\nAction: failed\n")])
+    assert report is not None and report.recipients[0].final_recipient == "a@b"
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_a_recipient_in_base64_as_the_group_before_says(line_end: bytes) -> None:
+    message, *recipients = FAILED.split(b"\n\n", 1)
+    plain = dsn.parse([status(FAILED)])
+    encoded = message + b"\nContent-Transfer-Encoding: Base64\n\n" + base64.encodebytes(recipients[0])
+    report = dsn.parse([status(encoded.replace(b"\n", line_end))])
+    assert report is not None and plain is not None
+    assert (report.recipients, report.verdict) == (plain.recipients, plain.verdict)
+
+
+@pytest.mark.parametrize("block", [b"AAAAA", b"no base64 at all!", b"Final-Recipient: rfc822; a@b"])
+def test_what_only_is_said_to_be_base64(block: bytes) -> None:
+    report = dsn.parse([status(b"Reporting-MTA: dns; x\nContent-Transfer-Encoding: base64\n\n" + block)])
+    assert report is not None and [one.final_recipient for one in report.recipients] == ["a@b"] * (
+        b":" in block
+    )
 
 
 def test_an_internationalised_address_is_unescaped() -> None:

@@ -24,6 +24,8 @@ from airflow_pop3_gateway.mail.parameters import parse_parameters
         (b"a/b; name=plain.txt; name*=utf-8'de'sch%C3%B6n.txt", "a/b", {"name": "schön.txt"}),
         (b"a/b; name*1=b.txt; name*0=a", "a/b", {"name": "ab.txt"}),
         (b"a/b; name*0*=utf-8''%C3; name*1*=%BC; name*2=%41.txt", "a/b", {"name": "ü%41.txt"}),
+        (b"a/b; name*0=a; name*1*=utf-8''%C3%BC; name*2*='b'c", "a/b", {"name": "aü'b'c"}),
+        (b"a/b; name*0=a; name*1*=%C3%BC; name*2*='b'c", "a/b", {"name": "aü'b'c"}),
         (b"a/b; name*=utf-8''whole; name*0=a; name*1=b", "a/b", {"name": "whole"}),
         (b"a/b; name*0=a; name*0=x; name*1=b; name*1=y", "a/b", {"name": "ab"}),
         (b"a/b; name=plain; name*1=b; name*2=c", "a/b", {"name": "plain"}),
