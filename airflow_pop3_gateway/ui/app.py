@@ -1,8 +1,9 @@
 """The page's application: how sites stand, what waits for a person, what came last; suspend, resume, read a record.
 
 Strategy: answers come from the storage layout, which every worker writes, from the connections, and from what watchers
-noted in the state of their assets; nothing is kept here. Whoever may look at jobs may read; only whoever may read a connection is told its server and login; whoever may
-change it may suspend its polling. The page itself asks Airflow's public API for what is Airflow's.
+noted in the state of their assets; nothing is kept here. Whoever may look at jobs may read; only whoever may read a
+connection is told its server and login; whoever may change it may suspend its polling. The page itself asks Airflow's
+public API for what is Airflow's.
 
 Invariant: nothing is readable without a login; a request that changes something is a POST of JSON, which no other
 site's page can send with a person's cookie; what a partner wrote leaves here as JSON and never as HTML; however much
