@@ -28,6 +28,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.spool import SpoolWriter
 from benchmarks.mailboxes import KINDS, Kind, mail
@@ -35,6 +36,7 @@ from benchmarks.mailboxes import KINDS, Kind, mail
 MIB = 1 << 20
 RESULTS = Path(__file__).parent / "results" / "mail.json"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only the name of a place; files there are made by tempfile
+SITE = RemoteSite("bench", Address("127.0.0.1", 110), "bench", "secret", security="plain")
 BATCH = "20240102T000000000Z-00000000"
 PEERS = {
     "extract": ("gateway", "compat32", "default", "fast-mail"),
@@ -279,7 +281,6 @@ def requests(count: int) -> dict[str, float]:
     """Requests that classification of small mails sends to an object store, and files it wrote there."""
     from airflow_pop3_gateway.gateway import classify
     from airflow_pop3_gateway.testing.object_store import S3Server
-    from benchmarks.parsers import SITE
 
     with S3Server() as server:
         fs = server.fs()

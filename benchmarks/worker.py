@@ -27,6 +27,7 @@ from airflow_pop3_gateway.config import Address, RemoteSite
 from airflow_pop3_gateway.gateway import retrieve
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.store import Store
+from benchmarks.memory import memory
 
 HOST = "127.0.0.1"
 poplib._MAXLINE = 1 << 20  # type: ignore[attr-defined]
@@ -84,15 +85,6 @@ CONTENDERS: dict[str, Callable[[dict[str, Any], str, Path], None]] = {
     "poplib": naive,
     "raw": raw,
 }
-
-
-def memory(field: str) -> int:
-    """A line of ``/proc/self/status`` in octets; 0 where there is none."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{field}:")), 0)
 
 
 def main() -> None:
