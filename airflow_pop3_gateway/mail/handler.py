@@ -265,8 +265,8 @@ class Extraction:
                 files = (message_file,)
             unpacked = tuple(self._unpack()) if rule.type != "EERP" else ()
             evidence = self.evidence.publish()
-        if rule.type == "EERP":
-            self._check_report()
+        if self.captured or rule.type == "EERP":
+            self._check_report(rule)
         name = {"recover": "RECOVER", "of-the-file": files[0].name if files else ""}
         return Understanding(
             head=head,
@@ -355,8 +355,12 @@ class Extraction:
             self.defect(Defect(code, account.part.path))
         return message, stored
 
-    def _check_report(self) -> None:
+    def _check_report(self, rule: Rule) -> None:
         kinds = {captured.content_type for captured in self.captured}
-        if not kinds & set(classify.NOTIFICATIONS):
-            abuse = "message/feedback-report" in kinds
-            self.defect(Defect("feedback-report" if abuse else "report-without-notification"))
+        if rule.type != "EERP":
+            kinds = {account.part.content_type for account in self.accounts if account.role == "report"}
+        if kinds.isdisjoint(classify.NOTIFICATIONS):
+            if "message/feedback-report" in kinds:
+                self.defect(Defect("feedback-report"))
+            elif rule.type == "EERP":
+                self.defect(Defect("report-without-notification"))

@@ -270,11 +270,32 @@ def test_a_broken_report_is_a_report_with_a_note(desk, letter) -> None:
     assert "report-without-notification" in {defect.code for defect in understanding.defects}
 
 
+ABUSE = "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n"
+
+
 def test_an_abuse_report_is_noted_as_no_acknowledgment(desk) -> None:
-    mail = mixed(PLAIN, "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n", kind="report")
+    mail = mixed(PLAIN, ABUSE, kind="report")
     understanding = desk.understand(mail)
     assert understanding.type == "EERP"
     assert "feedback-report" in {defect.code for defect in understanding.defects}
+
+
+@pytest.mark.parametrize(("within", "noted"), [("", True), ("Content-Type: message/rfc822\n\n", False)])
+def test_an_abuse_report_that_was_sent_on_is_noted_but_not_within_a_mail(
+    desk, within: str, noted: bool
+) -> None:
+    """Some agents make a multipart/mixed of it; then the mail that was complained of is the attached file."""
+    report = (
+        within
+        + "Content-Type: multipart/mixed; boundary=c\n\n--c\n"
+        + ABUSE
+        + "\n--c\n"
+        + RETURNED
+        + "\n--c--\n"
+    )
+    understanding = desk.understand(mixed(PLAIN, report))
+    assert understanding.rule == "multipart-one-file"
+    assert ("feedback-report" in {defect.code for defect in understanding.defects}) == noted
 
 
 STATUS = "Content-Type: message/delivery-status\n\nAction: failed\n"
