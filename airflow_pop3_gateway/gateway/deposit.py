@@ -94,13 +94,21 @@ class Deposit:
         """What the record of a mail would be, duplicates aside; nothing is stored."""
         return _Mail(dataclasses.replace(self, store=Nothing()), entry, octets).consider()
 
-    def release(self, entry: ManifestEntry, octets: Octets, rejected: TransferRecord) -> TransferRecord:
+    def release(
+        self, entry: ManifestEntry, octets: Octets, rejected: TransferRecord, at: str
+    ) -> TransferRecord:
         """Take a mail that was rejected, as the rules are now.
 
+        :param at: when; the record of an earlier call keeps its time.
         :returns: a record of its own that ``replaces`` the rejected one; the same at each call.
         :raises MailRefused: when the mail would be rejected again; nothing is stored then.
         """
-        return _Mail(self, entry, octets, RELEASED).release(rejected)
+        return _Mail(self, entry, octets, RELEASED).release(rejected, at)
+
+
+def released_key(rejected: str) -> str:
+    """The key of the record that replaces a rejected one."""
+    return digest_key(rejected, RELEASED)
 
 
 class _Mail:
@@ -151,19 +159,26 @@ class _Mail:
         record = self._record(understanding)
         return record if rejected is None else self._dispose(record, rejected)
 
-    def release(self, before: TransferRecord) -> TransferRecord:
+    def release(self, before: TransferRecord, at: str) -> TransferRecord:
+        key = released_key(before.key)
         understanding, rejected = self._understand()
-        if rejected is not None:
+        if rejected is None:
+            released = dataclasses.replace(
+                self._record(understanding),
+                key=key,
+                replaces=before.key,
+                released_at=at,
+                acknowledgment=decide(self._site, self._head, before.key),
+            )
+            stored = create_record(self._store, released)
+        elif self._store.exists(
+            layout.record(key)
+        ):  # by rules of before: its files are these, and it goes on
+            stored = read_record(self._store, key)
+        else:
             self._take_back()
             code = rejected.reason.code
             raise MailRefused(f"{before.local_ident} would be rejected again: {code}", code=code)
-        released = dataclasses.replace(
-            self._record(understanding),
-            key=digest_key(before.key, RELEASED),
-            replaces=before.key,
-            acknowledgment=decide(self._site, self._head, before.key),
-        )
-        stored = create_record(self._store, released)
         self._enqueue(stored)
         answers.settle(self._store, self._site.name, before.local_ident)
         return stored

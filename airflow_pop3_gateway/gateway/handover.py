@@ -59,7 +59,7 @@ def hand_on(
     for batch, lines in lines_since(store, since, moment, settled):
         if len(keys) >= most:
             return HandedOn(application, consumer, tuple(keys), waiting, more=True)
-        left = _left(store, application, consumer, batch, lines)
+        left = _left(store, application, consumer, lines)
         if not left:
             handover.settle(store, layout.settled(consumer, batch))
         elif handover.claim(
@@ -71,16 +71,12 @@ def hand_on(
     return HandedOn(application, consumer, tuple(keys), waiting)
 
 
-def _left(
-    store: Store, application: str, consumer: str, batch: str, lines: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    wanted = [
-        line["key"] for line in lines if line["application"] == application and line["state"] == "ENDED"
-    ]
-    if not wanted:
-        return []
-    done = set(store.names(layout.processed(consumer, batch)))
-    return [key for key in wanted if key not in done]
+def _left(store: Store, application: str, consumer: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    wanted = [line for line in lines if line["application"] == application and line["state"] == "ENDED"]
+    # A record is marked by the batch its mail was retrieved in; the line of a released mail is in another.
+    sessions = {layout.session(line["raw"]["site"], line["raw"]["batch"]) for line in wanted}
+    done = {key for name in sessions for key in store.names(layout.processed(consumer, name))}
+    return [line["key"] for line in wanted if line["key"] not in done]
 
 
 @contextlib.contextmanager

@@ -2,10 +2,11 @@
 
 Strategy: everything needed lies in the spool and in ``transfers/``; nothing is downloaded. A replay understands stored
 mails with the rules of now and writes down where the answer would differ; it changes nothing. A release takes a mail
-that was rejected, with a record of its own beside the old one, and lines of its own in ``transfers/``.
+that was rejected, with a record of its own beside the old one, and then a batch of its own in ``transfers/``, named
+after the record: whoever reads batches meets it there once.
 
-Invariant: records are never rewritten; a mail is released once, however often it is asked for; a mail that would be
-rejected again stays where it is.
+Invariant: records are never rewritten; a mail is released once, however often and by however many it is asked for; it
+is in quarantine until the line of its release is there; a mail that would be rejected again stays where it is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, StoreCorrupt
 from airflow_pop3_gateway.gateway.applications import Chooser, Octets, proposed_application
-from airflow_pop3_gateway.gateway.deposit import RELEASED, Deposit
+from airflow_pop3_gateway.gateway.deposit import Deposit, released_key
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
-from airflow_pop3_gateway.records import ManifestEntry, Replayed, TransferRecord, digest_key
+from airflow_pop3_gateway.records import ManifestEntry, Replayed, TransferRecord
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.batches import BatchReader
 from airflow_pop3_gateway.store.spool import read_manifest
@@ -34,8 +35,23 @@ def quarantined(store: Store, site: RemoteSite) -> Iterator[dict[str, Any]]:
     """The lines of every mail of a site that was rejected and not released since, oldest first."""
     for batch in _batches(store, site.name):
         for line in read_lines(store, site.name, batch) or ():
-            if line["rejected"] and not store.exists(layout.record(digest_key(line["key"], RELEASED))):
+            if line["rejected"] and not _is_released(store, site.name, line["key"]):
                 yield line
+
+
+def _is_released(store: Store, site: str, rejected: str) -> bool:
+    """Whether all of it is done: a release that died after its record goes on when it is asked for again."""
+    key = released_key(rejected)
+    if not store.exists(layout.record(key)):
+        return False
+    batch = _batch_of(read_record(store, key))
+    return not batch or store.exists(layout.transfers(site, batch))
+
+
+def _batch_of(released: TransferRecord) -> str:
+    """The batch of a release; ``""`` of those that earlier versions named by chance."""
+    at = released.released_at
+    return layout.batch_name(layout.moment(at), released.key[:8]) if at else ""
 
 
 def release(
@@ -56,21 +72,21 @@ def release(
     """
     waiting = {line["local_ident"]: line for line in quarantined(store, site)}
     deposit = Deposit(site, store, choose, applications or {})
-    lines = TransferLines(store, site.name, layout.batch_name(now(), secrets.token_hex(4)))
     released: list[TransferRecord] = []
-    try:
-        for local_ident in local_idents:
-            if local_ident not in waiting:
-                raise ConfigurationError(
-                    f"{local_ident} is not in quarantine at {site.name}; list what is.", field="local_ident"
-                )
-            before = read_record(store, waiting[local_ident]["key"])
-            released.append(deposit.release(*_stored(store, before), before))
-            lines.add(released[-1].summary())
-    finally:
-        if released:
+    for local_ident in local_idents:
+        if local_ident not in waiting:
+            raise ConfigurationError(
+                f"{local_ident} is not in quarantine at {site.name}; list what is.", field="local_ident"
+            )
+        before = read_record(store, waiting[local_ident]["key"])
+        record = deposit.release(*_stored(store, before), before, layout.timestamp(now()))
+        lines = TransferLines(store, site.name, _batch_of(record))
+        try:
+            lines.add(record.summary())
             lines.commit()
-        lines.discard()
+        finally:
+            lines.discard()
+        released.append(record)
     return released
 
 

@@ -226,6 +226,7 @@ class TransferRecord(Jsonable):
     report: Report | None = None
     acknowledges: Acknowledges | None = None
     replaces: str | None = None
+    released_at: str | None = None
     protection: Protection | None = None
     mic: str | None = None
     rule: str = ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +16,12 @@ from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, m
 
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
-from airflow_pop3_gateway.gateway import classify, purge, quarantined, release, replay
+from airflow_pop3_gateway.gateway import classify, purge, quarantine, quarantined, release, replay
 from airflow_pop3_gateway.gateway.applications import Rules
+from airflow_pop3_gateway.gateway.deposit import released_key
+from airflow_pop3_gateway.gateway.handover import hand_on, processing
 from airflow_pop3_gateway.store import outbox
+from airflow_pop3_gateway.store.writers import LocalWriter
 
 Open = Callable[..., Maildrop]
 TWO_FILES = multipart(1, attachment(b"a.txt", b"a"), attachment(b"b.txt", b"b"), headers=ASKS_FOR_A_RECEIPT)
@@ -52,6 +57,85 @@ def test_the_lines_of_a_release_are_published_beside_the_old_ones(maildrop: Open
     (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
     lines = [json.loads(x) for key in drop.store.walk("transfers") for x in drop.store.read(key).splitlines()]
     assert {x["key"] for x in lines} == {line["key"], record.key}
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("effect", [False, True], ids=["before its effect", "after its effect"])
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_release_that_dies_at_any_step_is_finished_by_the_next(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch, step: int, effect: bool
+) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    steps = 0
+
+    def commit(writer: LocalWriter, over: bool = False) -> str:
+        nonlocal steps
+        steps += 1
+        if steps == step and not effect:
+            raise Killed
+        key = whole(writer, over)
+        if steps == step:
+            raise Killed
+        return key
+
+    whole = LocalWriter.commit
+    monkeypatch.setattr(LocalWriter, "commit", commit)
+    with contextlib.suppress(Killed):
+        release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    assert steps >= step, "there is such a step"
+    monkeypatch.undo()
+    drop.now.time += timedelta(hours=1)
+    if left := [one["local_ident"] for one in quarantined(drop.store, drop.site)]:
+        release(drop.site, drop.store, left, applications=SEVERAL, now=drop.now)
+    assert list(quarantined(drop.store, drop.site)) == []
+    keys = [one["key"] for one in handed_lines(drop)]
+    assert keys == [line["key"], released_key(line["key"])]
+    assert len(outbox.pending(drop.store, "edi")) == 1
+
+
+def handed_lines(drop: Maildrop) -> list[dict[str, Any]]:
+    """What a consumer of ``transfers/`` reads."""
+    return [json.loads(x) for key in drop.store.walk("transfers") for x in drop.store.read(key).splitlines()]
+
+
+def test_of_two_who_release_a_mail_at_once_one_line_stays(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    monkeypatch.setattr(quarantine, "quarantined", lambda store, site: iter([line]))  # both looked before
+    records = []
+    for _ in range(2):
+        drop.now.time += timedelta(minutes=1)
+        records += release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    assert records[0] == records[1]
+    assert len(handed_lines(drop)) == 2
+
+
+def test_a_release_that_began_goes_on_even_by_rules_that_would_reject_the_mail(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    drop.store.delete(next(key for key in drop.store.walk("transfers") if record.key[:8] in key))
+    assert release(drop.site, drop.store, [line["local_ident"]], now=drop.now) == [record]
+    assert [drop.store.read(file.path) for file in record.files] == [b"a", b"b"]
+
+
+def test_a_released_mail_is_handed_on_once(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    keys = hand_on(drop.store, "MAIL", "sweep 1", now=drop.now).keys
+    assert record.key in keys
+    for key in keys:
+        with processing(drop.store, key, "run", now=drop.now) as found:
+            assert found is not None
+    drop.now.time += timedelta(hours=2)
+    assert hand_on(drop.store, "MAIL", "sweep 2", now=drop.now).keys == ()
 
 
 def test_a_duplicate_that_is_none_can_be_released(maildrop: Open) -> None:
