@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from airflow_pop3_gateway.records.jsonable import Jsonable
+from airflow_pop3_gateway.records.transfer import Raw
 
 MANIFEST_SCHEMA = "airflow-pop3-gateway/manifest/1"
 LEDGER_SCHEMA = "airflow-pop3-gateway/ledger/1"
@@ -46,6 +47,12 @@ class ManifestEntry(msgspec.Struct, frozen=True, gc=False):
     def local_ident(self) -> str:
         """The Gateway's *local ident*: unique for every mail that was ever stored."""
         return f"{self.batch}-{self.index:06d}"
+
+    @property
+    def raw(self) -> Raw:
+        """Where the octets lie, as the record says it."""
+        place = (self.site, self.batch, self.index, self.uidl, self.segment, self.offset, self.length)
+        return Raw(*place, self.sha256)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
