@@ -115,9 +115,13 @@ def receipt(key: str) -> str:
     return f"outbox/{key}.json"
 
 
-def pending_receipt(site: str, key: str = "") -> str:
-    """The mark that an acknowledgment still has to go out, so that a sweep reads what waits and nothing else."""
-    return f"outbox/pending/{segment(site)}" + (f"/{key}" if key else "")
+def pending_receipt(site: str, created_at: str = "", key: str = "") -> str:
+    """The mark that an acknowledgment still has to go out, so that a sweep reads what waits and nothing else.
+
+    Its name begins with the time it was made (RFC 3339): a listing has the oldest first.
+    """
+    name = f"/{re.sub('[-:.]', '', created_at)}-{key}" if key else ""
+    return f"outbox/pending/{segment(site)}{name}"
 
 
 def refused_receipt(site: str, key: str = "") -> str:

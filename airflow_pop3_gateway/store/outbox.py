@@ -26,15 +26,21 @@ def _dump(receipt: Receipt) -> bytes:
 
 def enqueue(store: Store, receipt: Receipt) -> bool:
     """Put a receipt into the outbox. :returns: whether it is new."""
+    mark = _mark(receipt)
     with contextlib.suppress(AlreadyStored):
-        store.put(layout.pending_receipt(receipt.site, receipt.key), b"")
+        store.put(mark, b"")
     try:
         store.put(layout.receipt(receipt.key), _dump(receipt))
     except AlreadyStored:
-        if read(store, receipt.key).state != "PENDING":
-            store.delete(layout.pending_receipt(receipt.site, receipt.key))
+        first = read(store, receipt.key)
+        if first.state != "PENDING" or _mark(first) != mark:
+            store.delete(mark)
         return False
     return True
+
+
+def _mark(receipt: Receipt) -> str:
+    return layout.pending_receipt(receipt.site, receipt.created_at, receipt.key)
 
 
 def read(store: Store, key: str) -> Receipt:
@@ -47,8 +53,8 @@ def read(store: Store, key: str) -> Receipt:
 
 
 def pending(store: Store, site: str) -> list[str]:
-    """Keys of the receipts of a site that still have to go out."""
-    keys = store.names(layout.pending_receipt(site))
+    """Keys of the receipts of a site that still have to go out, the oldest first."""
+    keys = (name.rpartition("-")[2] for name in store.names(layout.pending_receipt(site)))
     return [key for key in keys if store.exists(layout.receipt(key))]
 
 
@@ -79,7 +85,7 @@ def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:
         with contextlib.suppress(AlreadyStored):
             store.put(layout.refused_receipt(receipt.site, receipt.key), b"")
     if settled.state != "PENDING":
-        store.delete(layout.pending_receipt(receipt.site, receipt.key))
+        store.delete(_mark(receipt))
     return settled
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -48,9 +49,26 @@ def test_a_settled_receipt_no_longer_waits_and_never_waits_again(store: Store) -
 
 
 def test_a_worker_that_died_between_mark_and_receipt_left_nothing_to_send(store: Store) -> None:
-    store.put(layout.pending_receipt("edi", RECEIPT.key), b"")
+    store.put(layout.pending_receipt("edi", RECEIPT.created_at, RECEIPT.key), b"")
     assert outbox.pending(store, "edi") == []
     assert outbox.enqueue(store, RECEIPT)
+    assert outbox.pending(store, "edi") == [RECEIPT.key]
+
+
+def test_the_oldest_goes_first_whatever_its_key(store: Store) -> None:
+    times = {
+        "b": "2026-11-23T08:00:00.002Z",
+        "c": "2026-11-23T08:00:00.001Z",
+        "a": "2026-11-24T00:00:00.000Z",
+    }
+    for key, at in times.items():
+        outbox.enqueue(store, dataclasses.replace(RECEIPT, key=key, created_at=at))
+    assert outbox.pending(store, "edi") == ["c", "b", "a"]
+
+
+def test_who_makes_a_receipt_again_at_another_time_leaves_no_second_mark(store: Store) -> None:
+    outbox.enqueue(store, RECEIPT)
+    assert not outbox.enqueue(store, dataclasses.replace(RECEIPT, created_at="2026-11-24T00:00:00.000Z"))
     assert outbox.pending(store, "edi") == [RECEIPT.key]
 
 
