@@ -9,6 +9,7 @@ import email
 import email.header
 import email.message
 import email.utils
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import timezone
@@ -59,6 +60,16 @@ SPACE_BEFORE_COLON = {"mikel-mail/fixtures_emails_rfc2822_example13.eml"}
 """An example of RFC 5322 for what once was allowed; for the standard library its header is no header."""
 TEXT_OF_TWO_OCTETS = {"stalwartlabs-mail-parser/eml_thirdparty_005.eml"}
 """UTF-16 without a transfer encoding: a line end is half a character there."""
+
+ENDS_IN_THE_MIDDLE = {  # of a delimiter line or a header block: the line end behind the mail is the one they lack
+    "jhillyerd-enmime/mail_header-only.raw.eml",
+    "SpamScope-mail-parser/mails_mail_test_1.eml",
+    "SpamScope-mail-parser/mails_mail_test_11.eml",
+    "apache-james-project/store_src_test_resources_eml_filenameAndName.eml",
+    "apache-james-project/store_src_test_resources_eml_filenameOnly.eml",
+    "stalwartlabs-mail-parser/eml_malformed_013.eml",
+    "stalwartlabs-mail-parser/eml_malformed_014.eml",
+}
 
 RETURNS_ANOTHER = {
     "sisimai-set-of-emails/bsd_lhost-x5-01.eml",  # a bounce around a bounce; what we sent is in the inner one
@@ -245,6 +256,18 @@ def test_a_mail_is_the_same_with_any_line_ends(pairs: list[Pair], line_end: byte
         return told(understand([mail], lambda head: Policy(), Nowhere)) == told(pair.strict)
 
     assert differing(pairs, same) <= TEXT_OF_TWO_OCTETS
+
+
+def test_a_mail_within_a_mail_is_that_mail_octet_by_octet(pairs: list[Pair]) -> None:
+    def same(pair: Pair) -> bool:
+        end = b"\r\n" if b"\r\n" in pair.mail else b"\n"
+        lines = (b"Content-Type: multipart/mixed; boundary=around", b"", b"--around")
+        mail = end.join((*lines, b"Content-Type: message/rfc822", b"", pair.mail, b"--around--", b""))
+        ours = understand([mail], lambda head: Policy(), Nowhere)
+        enclosed = next(leaf for leaf in ours.leaves if leaf.content_type == "message/rfc822")
+        return enclosed.sha256 == hashlib.sha256(pair.mail).hexdigest()
+
+    assert differing(pairs, same) == ENDS_IN_THE_MIDDLE
 
 
 # -- what the labels leave out, against the standard library ------------------------------------------------------
