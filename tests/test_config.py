@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from airflow_pop3_gateway.config import Address, AddressPatterns, Application, Limits, LocalSite, RemoteSite
+from airflow_pop3_gateway.config import (
+    Address,
+    AddressPatterns,
+    Application,
+    Limits,
+    LocalSite,
+    RemoteSite,
+    wildcards,
+)
 from airflow_pop3_gateway.errors import ConfigurationError
 
 SITE = RemoteSite(
@@ -87,7 +95,30 @@ def test_address_patterns_know_two_wildcards(text: str, within: list[str], witho
     assert not any(address in patterns for address in without)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb"])
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("", "", True),
+        ("*", "any\nthing", True),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("*ab*ba*", "xabay", False),
+        ("*ab*ba*", "xab baY", True),
+        ("*?b*2?", "1b 2b 21", True),
+        ("**1*12**", "1.112", True),
+        ("Ä*[x]", "ä [X]", True),
+    ],
+)
+def test_wildcards(pattern: str, text: str, fits: bool) -> None:
+    assert (wildcards(pattern).fullmatch(text) is not None) is fits
+
+
+def test_what_a_stranger_writes_makes_no_pattern_slow() -> None:
+    """With a pattern that gives places up again, this takes years."""
+    assert wildcards("*order*no*of*2026*x").fullmatch("order no of 2026 " * 20_000) is None
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb", "a" * 101])
 def test_an_application_is_a_plain_word(name: str) -> None:
     with pytest.raises(ConfigurationError, match="plain word"):
         Application(name)

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from airflow_pop3_gateway.config import Application, at_least
+from airflow_pop3_gateway.config import Application, at_least, wildcards
 from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
@@ -150,13 +149,6 @@ class ApplicationRule:
 
 
 _PATTERNS = ("originator", "destination", "from_", "to", "subject", "xfer_ident", "content_type", "file_name")
-
-
-def wildcards(text: str) -> re.Pattern[str]:
-    """A pattern where ``*`` is any text and ``?`` any character, and case does not count."""
-    parts = re.split(r"([*?])", text)
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from airflow_pop3_gateway.config import RemoteSite, at_least
+from airflow_pop3_gateway.config import RemoteSite, at_least, wildcards
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, LimitExceeded
-from airflow_pop3_gateway.gateway.applications import wildcards
 from airflow_pop3_gateway.gateway.listing import HeadDigests, Listing, named, nameless
 from airflow_pop3_gateway.gateway.polling import hold
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now

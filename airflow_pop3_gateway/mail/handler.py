@@ -23,6 +23,7 @@ from airflow_pop3_gateway.mail.encodings import Identity, decoder_for
 from airflow_pop3_gateway.mail.evidence import Evidence
 from airflow_pop3_gateway.mail.files import File, Files, OpenFile
 from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.mail.names import safe_name
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
 from airflow_pop3_gateway.mail.understanding import Captured, Policy, Understanding
@@ -288,7 +289,7 @@ class Extraction:
     def _whole(self, head: Head, octets: int) -> Understanding:
         rule, kind = classify.WHOLE_MAIL, head.content_type.value
         leaf = Leaf("", kind, "", None, head.encoding, octets, octets, "", "file", rule.id)
-        name = f"{self.policy.application}.eml"
+        name = safe_name(f"{self.policy.application}.eml", self.policy.limits.name_bytes)
         return Understanding(head, rule.type, name, rule.id, octets, (leaf,), defects=head.defects)
 
     def _take_back(self) -> None:

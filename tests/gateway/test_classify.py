@@ -136,6 +136,17 @@ def test_extract_file_no_keeps_the_whole_mail(maildrop: Open) -> None:
     assert drop.store.read(record.files[0].path) == mail
 
 
+@pytest.mark.parametrize("word", ["EDI" * 300, "漢" * 100, r"a\b:c*?"])
+def test_whatever_application_a_subject_names_the_whole_mail_is_kept(maildrop: Open, word: str) -> None:
+    drop = maildrop(
+        letter(1).replace(b"Subject: 1", f"Subject: //XFB APPLI={word}".encode()), extract_file=False
+    )
+    (record,) = classified(drop)
+    assert (record.state, record.rule) == ("ENDED", "whole-mail")
+    assert drop.store.exists(record.files[0].path)
+    assert not set(record.files[0].name) & set("\\:*?")
+
+
 def test_several_attachments_are_recovered_or_extracted_as_the_application_says(maildrop: Open) -> None:
     mail = multipart(1, attachment(b"a.txt", b"a"), attachment(b"a.txt", b"b"))
     drop = maildrop(mail)
