@@ -58,7 +58,7 @@ class Account:
         self._decoder = decoder
         self._digest = hashlib.sha256()
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes | memoryview) -> None:
         """Octets of the part as they were sent."""
         self.octets += len(piece)
         decoded = self._decoder.feed(piece)

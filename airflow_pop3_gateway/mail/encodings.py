@@ -35,7 +35,7 @@ class Decoder(Protocol):
 
     defects: set[str]
 
-    def feed(self, piece: bytes) -> bytes:
+    def feed(self, piece: bytes | memoryview) -> bytes:
         """Decode what can be decoded by now."""
 
     def finish(self) -> bytes:
@@ -51,12 +51,13 @@ class Identity:
         if declared not in ("7bit", "8bit", "binary"):
             self.defects.add("unknown-encoding")
 
-    def feed(self, piece: bytes) -> bytes:
+    def feed(self, piece: bytes | memoryview) -> bytes:
         """The piece itself."""
-        if self._seven_bit and not piece.isascii():
+        octets = bytes(piece)
+        if self._seven_bit and not octets.isascii():
             self.defects.add("encoding-lies")
             self._seven_bit = False
-        return piece
+        return octets
 
     def finish(self) -> bytes:
         """Nothing is ever held back."""
@@ -79,31 +80,33 @@ class Base64:
         self._line = b""  # behind padding: an unfinished line
         self._over = False
 
-    def feed(self, piece: bytes) -> bytes:
+    def feed(self, piece: bytes | memoryview) -> bytes:
         """Decode the whole lines of what is held and the piece."""
         if self._slow:
-            return self._slowly(piece)
-        data = self._held + piece if self._held else piece
-        pad = data.find(b"=", max(0, len(data) - _LONGEST_LINE))
+            return self._slowly(bytes(piece))
+        data = memoryview(self._held + piece if self._held else piece)
+        last = bytes(data[-_LONGEST_LINE:])
+        before = len(data) - len(last)
+        pad = last.find(b"=")
         if pad >= 0:
             self._held, self._slow = b"", True
-            padding = 1 + data.startswith(b"=", pad + 1)
-            decoded = _decode_clean(data, pad + padding, padding)
+            padding = 1 + last.startswith(b"=", pad + 1)
+            decoded = _decode_clean(data[: before + pad + padding], padding)
             if decoded is None:
-                return self._slowly(data)
+                return self._slowly(bytes(data))
             self._padded = True
-            return decoded + self._behind_padding(data[pad + 1 :])
-        decoded = _decode_clean(data, len(data))
+            return decoded + self._behind_padding(last[pad + 1 :])
+        decoded = _decode_clean(data)
         if decoded is not None:
             self._held = b""
             return decoded
-        cut = data.rfind(b"\n") + 1
-        decoded = _decode_clean(data, cut)
-        if decoded is not None and len(data) - cut <= _LONGEST_LINE:
-            self._held = data[cut:]
+        cut = last.rfind(b"\n") + 1
+        decoded = _decode_clean(data[: before + cut])
+        if decoded is not None:
+            self._held = last[cut:]
             return decoded
         self._held, self._slow = b"", True
-        return self._slowly(data)
+        return self._slowly(bytes(data))
 
     def _slowly(self, data: bytes) -> bytes:
         out: list[bytes] = []
@@ -167,10 +170,10 @@ class Base64:
         return rest + self._last_quad() if len(self._quad) > 1 else rest
 
 
-def _decode_clean(data: bytes, end: int, padding: int = 0) -> bytes | None:
+def _decode_clean(data: memoryview, padding: int = 0) -> bytes | None:
     """Clean base64 of whole quads, decoded; ``None``: it is something else, or its padding is not what was said."""
     for flatten in (_without_even_line_ends, _without_line_ends):
-        flat = flatten(data, end)
+        flat = flatten(data)
         try:
             decoded = pybase64.b64decode(flat, validate=True)
         except binascii.Error:
@@ -179,14 +182,14 @@ def _decode_clean(data: bytes, end: int, padding: int = 0) -> bytes | None:
     return None
 
 
-def _without_line_ends(data: bytes, end: int) -> bytes | bytearray:
-    return data[:end].translate(None, b"\r\n")
+def _without_line_ends(data: memoryview) -> bytes | bytearray:
+    return bytes(data).translate(None, b"\r\n")
 
 
-def _without_even_line_ends(data: bytes, end: int) -> bytes | bytearray:
+def _without_even_line_ends(data: memoryview) -> bytes | bytearray:
     """Lines of one length, the last perhaps shorter, put together by a stride through their ends: an eighth of the time
     that looking for each takes. What is no such line keeps its end."""
-    flat = bytearray(memoryview(data)[:end])
+    flat = bytearray(data)
     last = flat[-8:]
     del flat[len(flat) - len(last) + len(last.rstrip(b"\r\n")) :]
     first = flat.find(b"\n")
@@ -207,9 +210,9 @@ class QuotedPrintable:
         self.defects: set[str] = set()
         self._held = b""
 
-    def feed(self, piece: bytes) -> bytes:
+    def feed(self, piece: bytes | memoryview) -> bytes:
         """Decode up to an escape that may be torn."""
-        data = self._held + piece if self._held else piece
+        data = self._held + piece
         tail = data[-_LONGEST_LINE:]
         torn = _TORN_ESCAPE.search(tail, max(0, tail.rfind(b"=")))
         cut = len(data) - len(torn[0]) if torn else len(data)
@@ -249,7 +252,7 @@ class Uuencode:
         self._held = b""
         self._inside = self._done = False
 
-    def feed(self, piece: bytes) -> bytes:
+    def feed(self, piece: bytes | memoryview) -> bytes:
         """Decode the whole lines of what is held and the piece."""
         lines = (self._held + piece).split(b"\n")
         self._held = lines.pop()

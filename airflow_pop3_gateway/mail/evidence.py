@@ -26,13 +26,13 @@ class Evidence:
         self._files = files
         self._content: File | None = None
         self._size = 0
-        self._digest = hashlib.sha256()
         self._signature: Account | None = None
 
     def content(self, octets: bytes) -> None:
         """Octets of the signed part, in order."""
         if self._content is None:
             self._content = self._files.open(CONTENT_NAME, None, "message/rfc822", "")
+            self._digest = hashlib.sha256()
         self._content.write(octets)
         self._digest.update(octets)
         self._size += len(octets)

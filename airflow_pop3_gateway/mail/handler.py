@@ -35,6 +35,9 @@ MOST_DEFECTS = 100
 """Defects that are written down; a mail that has more is not better described by more."""
 
 
+_NONE_YET = Policy()
+
+
 def _alternative_above(part: Part) -> Part | None:
     found, above = None, part.parent
     while above is not None:
@@ -49,7 +52,7 @@ class Extraction:
         self._choose = choose
         self._open_file = open_file
         self.head: Head | None = None
-        self.policy = Policy()
+        self.policy = _NONE_YET
         self.shape = Shape()
         self.accounts: list[Account] = []  # of parts that have ended, in the order they began once all have
         self.captured: list[Captured] = []
@@ -172,7 +175,7 @@ class Extraction:
         account.outcome, account.why = "user_message", ""
         self._text = account
 
-    def data(self, part: Part, piece: bytes) -> None:
+    def data(self, part: Part, piece: memoryview) -> None:
         """Octets of a part."""
         account = self._open[part]
         account.feed(piece)
@@ -260,8 +263,7 @@ class Extraction:
         else:
             self._publish(rule)
             message, message_file = self._message(rule)
-            found = (account.stored() for account in self.accounts)
-            files = tuple(stored for stored in found if stored is not None)
+            files = tuple([stored for account in self.accounts if (stored := account.stored()) is not None])
             if rule.type == "MSG" and message_file is not None:
                 files = (message_file,)
             unpacked = tuple(self._unpack()) if rule.type != "EERP" else ()
@@ -275,7 +277,7 @@ class Extraction:
             file_name="RECOVER" if reason else name.get(rule.file_name, self.policy.application),
             rule=rule.id,
             octets=octets,
-            leaves=tuple(account.leaf() for account in self.accounts),
+            leaves=tuple([account.leaf() for account in self.accounts]),
             files=files,
             unpacked=unpacked,
             evidence=evidence,

@@ -81,9 +81,11 @@ class Head:
                 limit="header_bytes",
                 value=limits.header_bytes,
             )
-        if b"\n" not in block:
+        lines = block.count(b"\n")
+        if not lines:
             block = block.replace(b"\r", b"\n")
-        if block.count(b"\n") < limits.header_count:
+            lines = block.count(b"\n")
+        if lines < limits.header_count:
             return cls([(name.lower(), value) for name, value in _FIELD.findall(block)])
         matches = islice(_FIELD.finditer(block), limits.header_count + 1)
         fields = [(match[1].lower(), match[2]) for match in matches]
@@ -149,18 +151,18 @@ class Head:
     @_Once
     def date(self) -> str | None:
         """The Date field as RFC 3339 in UTC, or ``None`` when it is missing or is no date."""
-        raw = self.get("date")
+        raw = self._first.get(b"date")
         return date_of(raw) if raw is not None else None
 
     @_Once
     def message_id(self) -> str:
         """The Message-ID with its brackets, ``""`` when it is missing, empty or longer than a line."""
-        return message_id_of(self.get("message-id") or b"")
+        return message_id_of(self._first.get(b"message-id", b""))
 
     @_Once
     def media(self) -> Parameters | None:
         """Content-Type with a valid ``type/subtype``, or ``None``: the default of the place applies (RFC 2045 §5.2)."""
-        raw = self.get("content-type")
+        raw = self._first.get(b"content-type")
         if raw is None:
             return None
         found = parse_parameters(raw)
@@ -174,18 +176,18 @@ class Head:
         """Content-Type; ``text/plain`` where it is missing or no type. Its parameters count in any case."""
         if self.media is not None:
             return self.media
-        return Parameters("text/plain", parse_parameters(self.get("content-type") or b"").parameters)
+        return Parameters("text/plain", parse_parameters(self._first.get(b"content-type", b"")).parameters)
 
     @_Once
     def disposition(self) -> Parameters:
         """Content-Disposition (RFC 2183); value ``""`` where it is missing."""
-        raw = self.get("content-disposition")
+        raw = self._first.get(b"content-disposition")
         return parse_parameters(raw) if raw is not None else Parameters("", _NO_PARAMETERS)
 
     @_Once
     def encoding(self) -> str:
         """Content-Transfer-Encoding, lower case, ``7bit`` where it is missing."""
-        raw = self.get("content-transfer-encoding")
+        raw = self._first.get(b"content-transfer-encoding")
         return parse_parameters(raw).value.strip("\"',") or "7bit" if raw is not None else "7bit"
 
     @property
@@ -209,9 +211,10 @@ class Head:
     @property
     def from_system(self) -> bool:
         """A mail system wrote this, not a person or program behind an address (RFC 5321 §4.5.5)."""
-        local_part = self.from_.partition("@")[0].lower()
-        nobody = any((self.get(name) or b"").rstrip().endswith(b"<>") for name in ("from", "return-path"))
-        return nobody or local_part in ("mailer-daemon", "postmaster")
+        author, return_path = self._first.get(b"from", b""), self._first.get(b"return-path", b"")
+        if author.rstrip().endswith(b"<>") or return_path.rstrip().endswith(b"<>"):
+            return True
+        return self.from_.partition("@")[0].lower() in ("mailer-daemon", "postmaster")
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -221,9 +224,9 @@ class Head:
             counts = Counter(name for name, _ in self.fields if name in _ONCE)
             if twice := sorted(name.decode() for name, count in counts.items() if count > 1):
                 found.append(Defect("duplicate-header", detail=", ".join(twice)))
-        if self.get("content-type") is not None and self.media is None:
+        if b"content-type" in self._first and self.media is None:
             found.append(Defect("bad-content-type", detail=self.text("content-type")[:100]))
-        if self.get("date") is not None and self.date is None:
+        if b"date" in self._first and self.date is None:
             found.append(Defect("bad-date", detail=self.text("date")[:100]))
         return tuple(found)
 

@@ -59,7 +59,7 @@ class Handler(Protocol):
     def start(self, part: Part) -> None:
         """A part begins."""
 
-    def data(self, part: Part, piece: bytes) -> None:
+    def data(self, part: Part, piece: memoryview) -> None:
         """Octets of a leaf, or what stands before the first delimiter of a multipart."""
 
     def enclosed(self, part: Part, piece: bytes) -> None:
@@ -331,30 +331,29 @@ class MimeParser:
             or (part.kind != "leaf" and (part.kind == "message" or part.children))
         ):
             return
-        piece = self._data[start:end]
-        allowed = self._measure(piece)
-        if allowed != 0:
-            self._handler.data(part, piece[:allowed])
-        if allowed is not None and self._limits is not None:
+        allowed = self._measure(start, end)
+        if allowed > start:
+            self._handler.data(part, memoryview(self._data)[start:allowed])
+        if allowed < end and self._limits is not None:
             raise _exceeded(self._limits, "line_bytes", "a line has more octets")
 
-    def _measure(self, piece: bytes) -> int | None:
-        """How many octets come before a line is too long; ``None``: none is."""
+    def _measure(self, start: int, end: int) -> int:
+        """Where a line becomes too long; ``end``: none does."""
         assert self._limits is not None
-        bound, last = self._limits.line_bytes, piece.rfind(b"\n")
-        if self._line_octets + len(piece) <= bound:
-            self._line_octets = len(piece) - last - 1 if last >= 0 else self._line_octets + len(piece)
-            return None
-        start, before = 0, self._line_octets
+        data, bound, before = self._data, self._limits.line_bytes, self._line_octets
+        if before + end - start <= bound:
+            last = data.rfind(b"\n", start, end)
+            self._line_octets = end - last - 1 if last >= 0 else before + end - start
+            return end
         while True:
-            end = piece.find(b"\n", start)
-            length = before + (end if end >= 0 else len(piece)) - start
+            line_end = data.find(b"\n", start, end)
+            length = before + (line_end if line_end >= 0 else end) - start
             if length > bound:
                 return start + bound - before
-            if end < 0:
+            if line_end < 0:
                 self._line_octets = length
-                return None
-            start, before = end + 1, 0
+                return end
+            start, before = line_end + 1, 0
 
     def _delimiter(self, index: int, found: int, end: int) -> None:
         level = self._levels[index]
@@ -362,7 +361,8 @@ class MimeParser:
         content_end = self._before(found)
         self._give(content_end)
         self._leave(index + 1, level.position, content_end)
-        self._end_span(level.part, content_end)
+        if self._spans:
+            self._end_span(level.part, content_end)
         if closing:  # its line end may belong to the next delimiter
             self._at = found + len(level.needle) + 2
             self._levels.pop()
@@ -385,11 +385,12 @@ class MimeParser:
         del self._levels[levels:]
         while len(self._chain) > position:
             part = self._chain.pop()
-            self._end_span(part, content_end)
+            if self._spans:
+                self._end_span(part, content_end)
             self._handler.end(part)
 
     def _end_span(self, part: Part, content_end: int) -> None:
-        if self._spans and any(span.part is part for span in self._spans):
+        if any(span.part is part for span in self._spans):
             self._hand_out(content_end)
             self._spans = [span for span in self._spans if span.part is not part]
 

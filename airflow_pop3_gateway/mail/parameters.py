@@ -11,8 +11,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from airflow_pop3_gateway.mail.words import decode_octets, decode_words, printable
 
@@ -38,11 +39,10 @@ _CHARSET_TOO_LATE = re.compile(
     r"(?:utf-8|us-ascii|iso-8859-\d{1,2}|windows-125\d)'[a-z-]{0,10}'", re.IGNORECASE
 )
 _COMMENT_AFTER = re.compile(r" ?\(.*\Z")
-_CACHED_LENGTH = 100
+_CACHED_LENGTH = 48  # octets: what names a file or a boundary is longer, and never comes again
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True):
     """A value with parameters (RFC 2045 §5.1, RFC 2231), such as Content-Type or Content-Disposition.
 
     :ivar value: lower case, ``""`` when there was none; :ivar parameters: lower-case name → decoded value, the

@@ -86,7 +86,6 @@ class MessageText:
         self._octets = 0
         self._file: File | None = None
         self._size = 0
-        self._digest = hashlib.sha256()
 
     def write(self, octets: bytes) -> None:
         """Take decoded octets of the part."""
@@ -113,6 +112,7 @@ class MessageText:
         self._file = self._files.open(
             self._name, None, f"{self.part.content_type}; charset=utf-8", self.part.path
         )
+        self._digest = hashlib.sha256()
         self._start = kept
         self._write(kept)
 

@@ -5,16 +5,16 @@ Invariant: a value; nothing here reads a mail or writes a file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from airflow_pop3_gateway.config import Limits
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Defect, Leaf, Reason, StoredFile, TransferType
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What the chosen Application wants.
 
     :ivar application: its name, FILE_NAME of messages; :ivar extract_file: ``False`` keeps the whole mail undecoded;
@@ -29,8 +29,7 @@ class Policy:
     limits: Limits = Limits()
 
 
-@dataclass(frozen=True)
-class Captured:
+class Captured(msgspec.Struct, frozen=True):
     """A machine-readable part of a report, decoded, or the header block of the returned mail."""
 
     content_type: str
@@ -38,8 +37,7 @@ class Captured:
     path: str
 
 
-@dataclass(frozen=True)
-class Understanding:
+class Understanding(msgspec.Struct, frozen=True):
     """What a mail is. With ``rejected`` nothing stays published: the gateway applies *error_mail_disposal*.
 
     :ivar rule: id in ``classify.RULES``; :ivar unpacked: files within a part; :ivar evidence: what was signed and the

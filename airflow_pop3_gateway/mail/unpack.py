@@ -57,6 +57,8 @@ class Kept:
 
     def files(self) -> tuple[list[Found], str]:
         """What is in it, and the code of a defect or ``""``."""
+        if self._before is not None:
+            return [], ""
         return from_text(bytes(self.octets)) if self._text else from_tnef(bytes(self.octets))
 
 

@@ -98,7 +98,7 @@ class _Signed:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._decode: Callable[[bytes], bytes] = bytes
+        self._decode: Callable[[memoryview], bytes] = bytes
         self._part: Part | None = None
         self.parts = 0
         self.content: list[bytes] = []
@@ -116,7 +116,7 @@ class _Signed:
         if self.parts == 2 and part.content_type in SIGNATURE:
             self._part, self._decode = part, decoder_for(part.head.encoding).feed
 
-    def data(self, part: Part, piece: bytes) -> None:
+    def data(self, part: Part, piece: memoryview) -> None:
         """Keep the signature."""
         if part is self._part:
             self.signature += self._decode(piece)

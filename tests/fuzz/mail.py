@@ -112,8 +112,8 @@ class _Listener:
         self._numbers[part] = len(self._numbers)
         self.order.append(("start", part.path, part.kind, part.content_type))
 
-    def data(self, part: Part, piece: bytes) -> None:
-        self._add("data", part, piece)
+    def data(self, part: Part, piece: memoryview) -> None:
+        self._add("data", part, bytes(piece))
 
     def enclosed(self, part: Part, piece: bytes) -> None:
         self._add("enclosed", part, piece)

@@ -44,8 +44,8 @@ class Listener:
                 break
         self.told.append((word, part.path, piece))
 
-    def data(self, part: Part, piece: bytes) -> None:
-        self._octets("data", part, piece)
+    def data(self, part: Part, piece: memoryview) -> None:
+        self._octets("data", part, bytes(piece))
 
     def enclosed(self, part: Part, piece: bytes) -> None:
         self._octets("enclosed", part, piece)
