@@ -80,14 +80,14 @@ def test_every_argument_and_result_of_an_operator_is_in_the_reference(operator: 
     arguments = [name for name in inspect.signature(operator).parameters if name not in ("kwargs", "args")]
     for name in arguments:
         assert f"`{name}`" in section or f"`{name}`" in head
-    for name in result.__dataclass_fields__:  # type: ignore[attr-defined]
+    for name in result.__struct_fields__:  # type: ignore[attr-defined]
         assert f"`{name}`" in section, name
 
 
 def test_every_argument_and_result_of_the_sensor_is_in_the_reference() -> None:
     section = page("reference/assets.md").partition("## Pop3MailSensor")[2].partition("\n## ")[0]
     arguments = [name for name in inspect.signature(Pop3MailSensor).parameters if name != "kwargs"]
-    for name in (*arguments, *Look.__dataclass_fields__):
+    for name in (*arguments, *Look.__struct_fields__):
         assert f"`{name}`" in section, name
 
 

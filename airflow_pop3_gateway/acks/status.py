@@ -25,7 +25,6 @@ else                                                       ``ENDED_TO_ACK``
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from airflow_pop3_gateway.records import Jsonable
 from airflow_pop3_gateway.records.sent import EventRow, SentEvent, SentState, SentTransfer, Verdict
@@ -34,8 +33,7 @@ DELIVERED = ("delivered", "relayed", "expanded")
 """Actions of a DSN after which no other one comes (RFC 3464 §2.3.3); of the last two nobody knows what followed."""
 
 
-@dataclass(frozen=True)
-class RecipientStatus(Jsonable):
+class RecipientStatus(Jsonable, frozen=True):
     """What is known of one recipient.
 
     :ivar address: ``""`` for reports that name nobody we sent to.
@@ -56,8 +54,7 @@ class RecipientStatus(Jsonable):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class SentStatus(Jsonable):
+class SentStatus(Jsonable, frozen=True):
     """What is known of a transfer. :ivar positive, negative, undefined: how many recipients have this verdict.
 
     :ivar unassigned: what reports say that name nobody we sent to, ``None`` where there are none.

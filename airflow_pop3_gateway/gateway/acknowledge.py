@@ -16,11 +16,12 @@ number of times; a relay that is out of reach is asked once in a run.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+
+import msgspec
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import GatewayError, RelayRefused, RelayUnavailable
@@ -82,7 +83,7 @@ class _Sweep:
             return "PENDING"
         if (now_there := outbox.read(self._store, key)) != receipt:
             return "PENDING" if now_there.state == "PENDING" else "settled before"
-        return self._attempt(dataclasses.replace(receipt, attempts=attempt)).state
+        return self._attempt(msgspec.structs.replace(receipt, attempts=attempt)).state
 
     def _is_enough(self, receipt: Receipt, now: datetime) -> bool:
         address = receipt.recipient.lower()

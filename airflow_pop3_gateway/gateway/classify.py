@@ -15,13 +15,14 @@ disposed of as ``error_mail_disposal`` says and stays in the spool; only trouble
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import StoreCorrupt
@@ -70,7 +71,7 @@ def classify(
             _classify_batch(deposit, batch, on_progress)
             lines = read_lines(store, site.name, batch) or iter(())
         tally.add(batch, lines)
-    return dataclasses.replace(tally.result(), seconds=round(time.monotonic() - started, 3))
+    return msgspec.structs.replace(tally.result(), seconds=round(time.monotonic() - started, 3))
 
 
 def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None:
@@ -86,7 +87,7 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
     octets = 0
     try:
         for count, record in enumerate(_in_order(deposit, reader, manifest), 1):
-            lines.add(record.summary())
+            lines.add(record.line())
             octets += record.raw.length
             on_progress(count, octets, len(manifest))
         lines.commit()

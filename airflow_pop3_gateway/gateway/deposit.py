@@ -17,6 +17,8 @@ import logging
 from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+import msgspec
+
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
 from airflow_pop3_gateway.gateway import track
@@ -147,7 +149,7 @@ class _Mail:
         stored = record if fresh else read_record(self._store, record.key)
         if stored.raw != record.raw:  # its identity is another mail's
             rejected = record.rejected or Rejected(self._xfer_ident, _duplicate_reason(stored, record))
-            duplicate = dataclasses.replace(rejected, duplicate_of=stored.key)
+            duplicate = msgspec.structs.replace(rejected, duplicate_of=stored.key)
             stored = create_record(self._store, self._dispose(record, duplicate, stored))
         self._enqueue(stored)
         return stored
@@ -162,7 +164,7 @@ class _Mail:
         key = released_key(before.key)
         understanding, rejected = self._understand()
         if rejected is None:
-            released = dataclasses.replace(
+            released = msgspec.structs.replace(
                 self._record(understanding),
                 key=key,
                 replaces=before.key,
@@ -336,7 +338,7 @@ class _Mail:
         site, duplicate = self._site, rejected.duplicate_of is not None
         own_ident = f"{self._xfer_ident}.{self._entry.local_ident}"
         key = digest_key(site.name, own_ident if duplicate else self._xfer_ident)
-        disposed = dataclasses.replace(
+        disposed = msgspec.structs.replace(
             record,
             key=key,
             rejected=rejected,
@@ -349,7 +351,7 @@ class _Mail:
             user_message=None,
             user_message_file=None,
             leaves=tuple(
-                dataclasses.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
+                msgspec.structs.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
             ),
             report=None,
             acknowledges=None,
@@ -362,9 +364,9 @@ class _Mail:
             ),
         )
         if site.error_mail_disposal != "recover":
-            return dataclasses.replace(disposed, state="CANCELED")
+            return msgspec.structs.replace(disposed, state="CANCELED")
         word = "DUPLICATE" if duplicate else "RECOVER"
-        return dataclasses.replace(
+        return msgspec.structs.replace(
             disposed,
             file_name=word,
             file_type="DATA",

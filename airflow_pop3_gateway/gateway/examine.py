@@ -6,10 +6,11 @@ seen, for nothing is remembered.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.acks import asking, parse_report
 from airflow_pop3_gateway.errors import MailRefused
@@ -43,7 +44,7 @@ def examine(
             application = choose(choice) or application
         except MailRefused as error:
             refused = Reason(error.code, str(error))
-        return dataclasses.replace(policy, application=application)
+        return msgspec.structs.replace(policy, application=application)
 
     digest = hashlib.sha256()
 

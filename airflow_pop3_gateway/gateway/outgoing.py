@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Literal
 
+import msgspec
+
 from airflow_pop3_gateway.config import Limits, one_of
 from airflow_pop3_gateway.errors import ConfigurationError, SourceChanged
 from airflow_pop3_gateway.mail import compose
@@ -180,7 +182,7 @@ def prepare(request: SendRequest, xfer_ident: str) -> Outgoing:
     ]
     whole = Entity(tuple(fields), protected.entity.body, protected.entity.size)
     transfer = _transfer(request, xfer_ident, "XFER" if files else "MSG")
-    transfer = dataclasses.replace(
+    transfer = msgspec.structs.replace(
         transfer,
         message_id=xfer_ident,
         subject=request.subject,
@@ -231,12 +233,12 @@ def _ready_made(request: SendRequest, source: Source, xfer_ident: str) -> Outgoi
     """A mail that is not ours: only its identity, its subject and whether it is 7-bit are looked at."""
     look = _Look()
     file = _survey(source, source.octets(), look)
-    transfer = dataclasses.replace(
+    transfer = msgspec.structs.replace(
         _transfer(request, xfer_ident, "XFER"),
         message_id=look.head.message_id,
         subject=look.head.subject,
         requested=("dsn",) if request.acknowledgment_option == "to_ack" else (),
-        files=(dataclasses.replace(file, content_type="message/rfc822"),),
+        files=(msgspec.structs.replace(file, content_type="message/rfc822"),),
     )
     octets = _checked(source, file)
     return Outgoing(transfer, lambda: compose.with_crlf(octets()), look.size, look.eight_bit)

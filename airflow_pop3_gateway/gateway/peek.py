@@ -43,8 +43,7 @@ LONGEST_LOOK = 300.0
 """Seconds a session that only lists may take: a server that answers an octet a minute does not hold it for an hour."""
 
 
-@dataclass(frozen=True)
-class Awaited(Jsonable):
+class Awaited(Jsonable, frozen=True):
     """Which mail is waited for, and how much of it.
 
     :ivar min_messages: so many mails; :ivar min_bytes: so many octets, of all of them together; :ivar sender: wildcards
@@ -79,8 +78,7 @@ class Awaited(Jsonable):
         return sight.messages >= self.min_messages and sight.octets >= self.min_bytes
 
 
-@dataclass(frozen=True)
-class Look(Jsonable):
+class Look(Jsonable, frozen=True):
     """What one look saw, as it travels: counts and no content.
 
     :ivar messages: mails that the ledger does not know; :ivar octets: of these, as the server counts; :ivar listed:

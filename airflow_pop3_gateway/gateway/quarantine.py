@@ -82,7 +82,7 @@ def release(
         record = deposit.release(*_stored(store, before), before, layout.timestamp(now()))
         lines = TransferLines(store, site.name, _batch_of(record))
         try:
-            lines.add(record.summary())
+            lines.add(record.line())
             lines.commit()
         finally:
             lines.discard()

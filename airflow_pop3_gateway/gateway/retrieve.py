@@ -17,7 +17,6 @@ whole yet, no other.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import secrets
 import time
@@ -26,6 +25,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
+
+import msgspec
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import Pop3Error
@@ -83,7 +84,7 @@ def retrieve(
         ]
         listing = take_listing(client, site, retention.started_at)
         result = _Session(site, store, ledger, client, listing, retention, now, on_progress).run()
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         result, batches=tuple(ledger.batches), seconds=round(time.monotonic() - started, 3)
     )
 

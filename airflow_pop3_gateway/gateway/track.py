@@ -16,13 +16,13 @@ but for a receipt that is signed.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.acks import parse_report
 from airflow_pop3_gateway.acks.correlate import candidates, rows_of
@@ -43,8 +43,7 @@ WORKERS = 8
 """Transfers that are looked at together: the work is waiting for the store."""
 
 
-@dataclass(frozen=True)
-class Tracked(Jsonable):
+class Tracked(Jsonable, frozen=True):
     """A transfer and how it stands.
 
     :ivar overdue: it still waits, and its deadline has passed; :ivar asked_by: the task that sent it.
@@ -91,7 +90,7 @@ def append(site: RemoteSite, store: Store, record: TransferRecord, head: Head) -
     rows = rows_of(report, head, [recipient.address for recipient in transfer.recipients])
     proof = proof_of(site, transfer, record)
     if proof == "mismatch":
-        rows = tuple(dataclasses.replace(row, verdict="negative", detail=MIC_DIFFERS) for row in rows)
+        rows = tuple(msgspec.structs.replace(row, verdict="negative", detail=MIC_DIFFERS) for row in rows)
     event = SentEvent(
         schema=EVENT_SCHEMA,
         name=record.local_ident,

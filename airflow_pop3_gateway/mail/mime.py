@@ -325,11 +325,7 @@ class MimeParser:
         """Hand the octets up to ``end`` to whom they belong."""
         start, self._at = self._at, end
         part = self._chain[-1] if self._chain else None
-        if (
-            part is None
-            or start == end
-            or (part.kind != "leaf" and (part.kind == "message" or part.children))
-        ):
+        if part is None or start == end or part.kind == "message" or (part.kind != "leaf" and part.children):
             return
         allowed = self._measure(start, end)
         if allowed > start:

@@ -1,4 +1,4 @@
-"""What is written down, as frozen dataclasses with a JSON form both ways.
+"""What is written down, as frozen structs with a JSON form both ways.
 
 Strategy: one class for each kind of line or object of the storage layout (``docs/reference/layout.md``); field
 names are the Gateway's words in lower case where the Gateway has one. :meth:`Jsonable.to_json` leaves out nothing,
@@ -20,6 +20,7 @@ from airflow_pop3_gateway.records.journal import (
 )
 from airflow_pop3_gateway.records.jsonable import (
     Jsonable,
+    as_json,
     digest_key,
 )
 from airflow_pop3_gateway.records.results import (
@@ -94,5 +95,6 @@ __all__ = [
     "Suspension",
     "TransferRecord",
     "TransferType",
+    "as_json",
     "digest_key",
 ]

@@ -8,8 +8,6 @@ Invariant: as in :mod:`airflow_pop3_gateway.records`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from airflow_pop3_gateway.records.jsonable import Jsonable
 from airflow_pop3_gateway.records.transfer import Outcome
 
@@ -20,8 +18,7 @@ AFTER_PROCESSING = "after-processing"
 """Why a request waits that needs no person: a task says how processing ended."""
 
 
-@dataclass(frozen=True)
-class WaitingRequest(Jsonable):
+class WaitingRequest(Jsonable, frozen=True):
     """A request for a receipt that nobody has answered: ``outbox/waiting/<site>/<local ident>.json``.
 
     :ivar why: a code of ``docs/reference/reasons.md``; :ivar duplicate: the mail's identity was known before.
@@ -46,8 +43,7 @@ class WaitingRequest(Jsonable):
     mic: str | None = None
 
 
-@dataclass(frozen=True)
-class Answer(Jsonable):
+class Answer(Jsonable, frozen=True):
     """How a request was answered: ``outbox/answers/<yyyy>/<mm>/<dd>/<local ident>.json``; the first answer stays.
 
     :ivar text: for the sender to read; :ivar by: who answered, :ivar by_a_person: and whether it is a person.
@@ -65,8 +61,7 @@ class Answer(Jsonable):
     receipts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Answered(Jsonable):
+class Answered(Jsonable, frozen=True):
     """What answering brought.
 
     :ivar answered: requests that have this answer now; :ivar again: had it before.

@@ -7,7 +7,6 @@ fields, and the collector of garbage is not asked to look at them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -76,8 +75,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, state=state)
 
 
-@dataclass(frozen=True)
-class Suspension(Jsonable):
+class Suspension(Jsonable, frozen=True):
     """A site that is not polled (Gateway: *stop_site -pm*): ``suspended/<site>.json``."""
 
     schema: str

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from airflow_pop3_gateway.records.jsonable import Jsonable
 
 
-@dataclass(frozen=True)
-class Retrieved(Jsonable):
+class Retrieved(Jsonable, frozen=True):
     """What one session brought: the small reference that travels by XCom.
 
     :ivar batch: the batch of this session, ``None`` when nothing new was stored; :ivar batches: every batch of the
@@ -35,8 +34,7 @@ class Retrieved(Jsonable):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Classified(Jsonable):
+class Classified(Jsonable, frozen=True):
     """What one classification brought: counts, and where the lines are.
 
     :ivar transfers: keys of the ``transfers/….jsonl`` objects; :ivar types: TYPE → count; :ivar applications:
@@ -50,9 +48,9 @@ class Classified(Jsonable):
     messages: int = 0
     files: int = 0
     octets: int = 0
-    types: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    applications: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    by_application: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    types: Mapping[str, int] = msgspec.field(default_factory=dict)
+    applications: Mapping[str, int] = msgspec.field(default_factory=dict)
+    by_application: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     recovered: int = 0
     duplicates: int = 0
     canceled: int = 0
@@ -60,8 +58,7 @@ class Classified(Jsonable):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class HandedOn(Jsonable):
+class HandedOn(Jsonable, frozen=True):
     """What one sweep found for those who process the records of an Application.
 
     :ivar consumer: who processes them; :ivar keys: of the records that are handed on now; :ivar waiting: handed on
@@ -75,8 +72,7 @@ class HandedOn(Jsonable):
     more: bool = False
 
 
-@dataclass(frozen=True)
-class Acknowledged(Jsonable):
+class Acknowledged(Jsonable, frozen=True):
     """What one run of the outbox brought.
 
     :ivar sent: accepted by the relay; :ivar refused: refused for good, or given up; :ivar postponed: still pending,
@@ -93,8 +89,7 @@ class Acknowledged(Jsonable):
     limited: int = 0
 
 
-@dataclass(frozen=True)
-class Replayed(Jsonable):
+class Replayed(Jsonable, frozen=True):
     """What one replay found.
 
     :ivar differences: mails that would be something else now; :ivar report: key of the lines.
@@ -107,8 +102,7 @@ class Replayed(Jsonable):
     report: str | None = None
 
 
-@dataclass(frozen=True)
-class Purged(Jsonable):
+class Purged(Jsonable, frozen=True):
     """What one purge removed."""
 
     site: str
@@ -119,8 +113,7 @@ class Purged(Jsonable):
     unpublished: int = 0
 
 
-@dataclass(frozen=True)
-class SiteStatus(Jsonable):
+class SiteStatus(Jsonable, frozen=True):
     """How a site stands (Gateway: *status_site*).
 
     :ivar held: why no session begins now, ``""`` when one may; :ivar last_batch: of the last session that stored mail;
@@ -137,5 +130,5 @@ class SiteStatus(Jsonable):
     pending_receipts: int = 0
     refused_receipts: int = 0
     waiting_requests: int = 0
-    ledger: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    ledger: Mapping[str, int] = msgspec.field(default_factory=dict)
     refusals: int = 0

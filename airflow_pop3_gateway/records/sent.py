@@ -9,12 +9,12 @@ Invariant: as in :mod:`airflow_pop3_gateway.records`; record and events are neve
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from airflow_pop3_gateway.records.jsonable import Jsonable
 from airflow_pop3_gateway.records.transfer import Report, StoredFile
@@ -61,16 +61,14 @@ def date_of_xfer_ident(ident: str) -> datetime:
     return datetime.strptime(ident.rpartition("@")[0].split(".")[-2] + "Z", "%Y%m%d%H%M%S%z")
 
 
-@dataclass(frozen=True)
-class SentRecipient(Jsonable):
+class SentRecipient(Jsonable, frozen=True):
     """One recipient of the envelope. :ivar field: the header field that names it; ``bcc`` is named in none."""
 
     address: str
     field: Literal["to", "cc", "bcc"] = "to"
 
 
-@dataclass(frozen=True)
-class SentTransfer(Jsonable):
+class SentTransfer(Jsonable, frozen=True):
     """One mail we send: ``sent/<kk>/<key>.json``, written before SMTP.
 
     :ivar key: digest of ``xfer_ident``.
@@ -99,15 +97,14 @@ class SentTransfer(Jsonable):
     requested: tuple[Literal["dsn", "mdn"], ...] = ()
     ack_deadline: str | None = None
     application: str = ""
-    xfb: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    xfb: Mapping[str, str] = msgspec.field(default_factory=dict)
     user_message: str | None = None
     files: tuple[StoredFile, ...] = ()
     mic: str | None = None
-    asked_by: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    asked_by: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class EventRow(Jsonable):
+class EventRow(Jsonable, frozen=True):
     """What an event says of one recipient of ours.
 
     :ivar recipient: as in the record, ``""`` when the event names nobody we sent to.
@@ -123,8 +120,7 @@ class EventRow(Jsonable):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class SentEvent(Jsonable):
+class SentEvent(Jsonable, frozen=True):
     """One thing that happened to a transfer: ``sent/<kk>/<key>/events/<name>.json``.
 
     :ivar name: ``smtp-<attempt>``, or the local ident of the EERP's own record, so that a second run of the same
@@ -145,8 +141,7 @@ class SentEvent(Jsonable):
     proof: Proof | None = None
 
 
-@dataclass(frozen=True)
-class Sent(Jsonable):
+class Sent(Jsonable, frozen=True):
     """What became of a transfer so far: the small reference that travels by XCom.
 
     :ivar recipients: how many; the relay took it for ``accepted`` and refused it for good for ``refused`` of them;

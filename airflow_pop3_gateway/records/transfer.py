@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_pop3_gateway.records.jsonable import Jsonable
+import msgspec
+
+from airflow_pop3_gateway.records.jsonable import Jsonable, as_json
 
 RECORD_SCHEMA = "airflow-pop3-gateway/transfer-record/1"
 OUTBOX_SCHEMA = "airflow-pop3-gateway/outbox/1"
@@ -22,8 +23,7 @@ Layer = Literal["signed", "encrypted", "compressed"]
 LeafOutcome = Literal["file", "user_message", "report", "alternative", "ignored", "within_recover", "refused"]
 
 
-@dataclass(frozen=True)
-class Defect(Jsonable):
+class Defect(Jsonable, frozen=True):
     """Something wrong in a mail that did not stop it.
 
     :ivar code: a word of ``docs/reference/reasons.md``; :ivar where: the part's path (``"1.2"``, ``""`` for the
@@ -35,16 +35,14 @@ class Defect(Jsonable):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Reason(Jsonable):
+class Reason(Jsonable, frozen=True):
     """Why a mail was not taken as a transfer. :ivar code: a word of ``docs/reference/reasons.md``."""
 
     code: str
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class StoredFile(Jsonable):
+class StoredFile(Jsonable, frozen=True):
     """A file that was extracted, or the whole mail.
 
     :ivar path: key below the base path; :ivar name: the safe name; :ivar original_name: the partner's, decoded, or
@@ -59,8 +57,7 @@ class StoredFile(Jsonable):
     sha256: str
 
 
-@dataclass(frozen=True)
-class Leaf(Jsonable):
+class Leaf(Jsonable, frozen=True):
     """One MIME leaf, accounted for.
 
     :ivar path: IMAP-like part number, ``"1"`` for a mail of one part; :ivar octets: encoded length on the wire,
@@ -82,8 +79,7 @@ class Leaf(Jsonable):
     sniffed_type: str | None = None
 
 
-@dataclass(frozen=True)
-class ReportedRecipient(Jsonable):
+class ReportedRecipient(Jsonable, frozen=True):
     """One recipient of a DSN (RFC 3464 §2.3), field values with their address type removed."""
 
     final_recipient: str = ""
@@ -94,8 +90,7 @@ class ReportedRecipient(Jsonable):
     remote_mta: str = ""
 
 
-@dataclass(frozen=True)
-class Report(Jsonable):
+class Report(Jsonable, frozen=True):
     """An acknowledgment that came in: a DSN (RFC 3464) or an MDN (RFC 8098).
 
     :ivar verdict: ``positive``, ``negative`` or ``undefined`` by the Gateway's rules: a failed DSN is negative and
@@ -109,11 +104,10 @@ class Report(Jsonable):
     reporting: str = ""
     disposition: str = ""
     recipients: tuple[ReportedRecipient, ...] = ()
-    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Raw(Jsonable):
+class Raw(Jsonable, frozen=True):
     """Where the exact octets of a mail lie in the spool."""
 
     site: str
@@ -126,8 +120,7 @@ class Raw(Jsonable):
     sha256: str
 
 
-@dataclass(frozen=True)
-class Rejected(Jsonable):
+class Rejected(Jsonable, frozen=True):
     """The request that was canceled before RECOVER took its place (Gateway: the CANCELED record)."""
 
     xfer_ident: str
@@ -136,8 +129,7 @@ class Rejected(Jsonable):
     duplicate_of: str | None = None
 
 
-@dataclass(frozen=True)
-class AcknowledgmentRequest(Jsonable):
+class AcknowledgmentRequest(Jsonable, frozen=True):
     """A receipt the sender asked for, and what we decided (RFC 8098 §2.1).
 
     :ivar ack_to: notification addresses (Gateway: *ack_to*); :ivar decision: ``send``, ``wait`` for an answer or
@@ -150,8 +142,7 @@ class AcknowledgmentRequest(Jsonable):
     receipts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Signer(Jsonable):
+class Signer(Jsonable, frozen=True):
     """Who signed a mail (RFC 8551), by a signature that fits; without ``sha256`` nobody knows the certificate.
 
     :ivar subject: of the certificate (RFC 4514); :ivar serial, sha256: hexadecimal; :ivar emails: addresses it is for;
@@ -169,8 +160,7 @@ class Signer(Jsonable):
     signed_at: str | None = None
 
 
-@dataclass(frozen=True)
-class Protection(Jsonable):
+class Protection(Jsonable, frozen=True):
     """What protected a mail. :ivar layers: outermost first; :ivar ciphers: of the encryptions, in the same order."""
 
     layers: tuple[Layer, ...]
@@ -178,8 +168,7 @@ class Protection(Jsonable):
     signers: tuple[Signer, ...] = ()
 
 
-@dataclass(frozen=True)
-class Acknowledges(Jsonable):
+class Acknowledges(Jsonable, frozen=True):
     """Which transfer of ours a report is about; all empty: none of ours.
 
     :ivar key: of the sent transfer; :ivar matched_by: how it was found, as ``acks.correlate`` names it.
@@ -190,8 +179,7 @@ class Acknowledges(Jsonable):
     matched_by: str = ""
 
 
-@dataclass(frozen=True)
-class TransferRecord(Jsonable):
+class TransferRecord(Jsonable, frozen=True):
     """One message, for good: ``records/<kk>/<key>.json``. Its exclusive creation is the duplicate check."""
 
     schema: str
@@ -214,7 +202,7 @@ class TransferRecord(Jsonable):
     raw: Raw
     created_at: str
     file_type: str | None = None
-    xfb: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    xfb: Mapping[str, str] = msgspec.field(default_factory=dict)
     user_message: str | None = None
     user_message_file: str | None = None
     files: tuple[StoredFile, ...] = ()
@@ -234,13 +222,20 @@ class TransferRecord(Jsonable):
     defects: tuple[Defect, ...] = ()
     leaves: tuple[Leaf, ...] = ()
 
+    def line(self) -> bytes:
+        """The line of ``transfers/….jsonl``: everything but the evidence, which is counted."""
+        values = dict(zip(_KEYS, msgspec.structs.astuple(self), strict=True))
+        return as_json({**values, "leaves": len(self.leaves), "defects": len(self.defects)})
+
     def summary(self) -> dict[str, Any]:
-        """The line of ``transfers/….jsonl``: everything but the evidence."""
-        return self.to_json(leaves=len(self.leaves), defects=len(self.defects))
+        """The same as a dictionary of JSON-plain values."""
+        return dict(json.loads(self.line()))
 
 
-@dataclass(frozen=True)
-class Receipt(Jsonable):
+_KEYS = tuple(field.encode_name for field in msgspec.structs.fields(TransferRecord))
+
+
+class Receipt(Jsonable, frozen=True):
     """An acknowledgment of ours in the outbox: ``outbox/<key>.json``; one for each message and recipient.
 
     :ivar message: the finished MDN, base64, so that a retry sends the same octets with the same Message-ID.

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
-from airflow_pop3_gateway.records import Jsonable
+from airflow_pop3_gateway.records import Jsonable, as_json
 from airflow_pop3_gateway.records.asked import Answer, WaitingRequest
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
@@ -28,7 +28,7 @@ def wait(store: Store, request: WaitingRequest) -> None:
     if store.exists(layout.answer(request.local_ident)):
         return
     with contextlib.suppress(AlreadyStored):
-        store.put(layout.waiting_request(request.site, request.local_ident), _dump(request))
+        store.put(layout.waiting_request(request.site, request.local_ident), as_json(request))
 
 
 def waiting(store: Store, site: str) -> list[str]:
@@ -62,7 +62,7 @@ def answer(store: Store, given: Answer) -> Answer:
     with contextlib.suppress(AlreadyStored):
         store.put(layout.answering(given.site, given.local_ident), b"")
     try:
-        store.put(layout.answer(given.local_ident), _dump(given))
+        store.put(layout.answer(given.local_ident), as_json(given))
     except AlreadyStored:
         return find_answer(store, given.local_ident) or given
     return given
@@ -92,10 +92,6 @@ def forget(store: Store, site: str, before: str) -> int:
     for local_ident in old:
         settle(store, site, local_ident)
     return len(old)
-
-
-def _dump(document: Jsonable) -> bytes:
-    return json.dumps(document.to_json(), separators=(",", ":")).encode() + b"\n"
 
 
 def _find(kind: type[J], store: Store, key: str) -> J | None:

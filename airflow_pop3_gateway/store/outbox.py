@@ -10,18 +10,15 @@ or REFUSED is never sent again.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from datetime import datetime
 
+import msgspec
+
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
-from airflow_pop3_gateway.records import Receipt
+from airflow_pop3_gateway.records import Receipt, as_json
 from airflow_pop3_gateway.store import attempts, layout
 from airflow_pop3_gateway.store.objects import Store
-
-
-def _dump(receipt: Receipt) -> bytes:
-    return json.dumps(receipt.to_json(), separators=(",", ":")).encode() + b"\n"
 
 
 def enqueue(store: Store, receipt: Receipt) -> bool:
@@ -30,7 +27,7 @@ def enqueue(store: Store, receipt: Receipt) -> bool:
     with contextlib.suppress(AlreadyStored):
         store.put(mark, b"")
     try:
-        store.put(layout.receipt(receipt.key), _dump(receipt))
+        store.put(layout.receipt(receipt.key), as_json(receipt))
     except AlreadyStored:
         first = read(store, receipt.key)
         if first.state != "PENDING" or _mark(first) != mark:
@@ -79,8 +76,8 @@ def claim(store: Store, receipt: Receipt, now: datetime) -> int | None:
 
 def settle(store: Store, receipt: Receipt, **outcome: object) -> Receipt:
     """Write down how an attempt ended; who is no longer PENDING loses the mark for it, who is REFUSED gets another."""
-    settled = dataclasses.replace(receipt, **outcome)  # type: ignore[arg-type]
-    store.replace(layout.receipt(receipt.key), _dump(settled))
+    settled = msgspec.structs.replace(receipt, **outcome)
+    store.replace(layout.receipt(receipt.key), as_json(settled))
     if settled.state == "REFUSED":
         with contextlib.suppress(AlreadyStored):
             store.put(layout.refused_receipt(receipt.site, receipt.key), b"")

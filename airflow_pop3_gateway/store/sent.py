@@ -13,7 +13,7 @@ import json
 from typing import TypeVar
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
-from airflow_pop3_gateway.records import Jsonable, digest_key
+from airflow_pop3_gateway.records import Jsonable, as_json, digest_key
 from airflow_pop3_gateway.records.sent import SentEvent, SentTransfer
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
@@ -53,7 +53,7 @@ def create(store: Store, transfer: SentTransfer) -> SentTransfer:
         _put(store, layout.sent_ident(transfer.message_id), transfer.key.encode())
     if transfer.requested:
         wait(store, transfer.key)
-    if _put(store, layout.sent(transfer.key), _dump(transfer)):
+    if _put(store, layout.sent(transfer.key), as_json(transfer)):
         return transfer
     return read(store, transfer.key)
 
@@ -79,7 +79,7 @@ def read(store: Store, key: str) -> SentTransfer:
 
 def append(store: Store, key: str, event: SentEvent) -> bool:
     """Append an event. :returns: whether it is new."""
-    return _put(store, layout.sent_event(key, event.name), _dump(event))
+    return _put(store, layout.sent_event(key, event.name), as_json(event))
 
 
 def events(store: Store, key: str) -> list[SentEvent]:
@@ -116,10 +116,6 @@ def _put(store: Store, key: str, data: bytes) -> bool:
         store.put(key, data)
         return True
     return False
-
-
-def _dump(document: Jsonable) -> bytes:
-    return json.dumps(document.to_json(), separators=(",", ":")).encode() + b"\n"
 
 
 def _load(kind: type[J], key: str, data: bytes) -> J:

@@ -10,7 +10,7 @@ import contextlib
 import json
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
-from airflow_pop3_gateway.records import Suspension
+from airflow_pop3_gateway.records import Suspension, as_json
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.objects import Store
 
@@ -18,7 +18,7 @@ from airflow_pop3_gateway.store.objects import Store
 def suspend(store: Store, suspension: Suspension) -> bool:
     """Suspend a site. :returns: whether it was not suspended before."""
     with contextlib.suppress(AlreadyStored):
-        store.put(layout.suspension(suspension.site), json.dumps(suspension.to_json()).encode() + b"\n")
+        store.put(layout.suspension(suspension.site), as_json(suspension))
         return True
     return False
 

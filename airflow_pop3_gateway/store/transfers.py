@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from airflow_pop3_gateway.errors import AlreadyStored, StoreCorrupt
-from airflow_pop3_gateway.records import TransferRecord
+from airflow_pop3_gateway.records import TransferRecord, as_json
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.groups import Group
 from airflow_pop3_gateway.store.objects import Store
@@ -31,16 +29,6 @@ TOGETHER = 8
 Named = tuple[str, list[dict[str, Any]]]
 
 
-_encode = msgspec.json.Encoder().encode
-
-
-def _dump(document: Mapping[str, Any]) -> bytes:
-    try:
-        return _encode(document) + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, that a program left in a name: UTF-8 has none
-        return json.dumps(document, separators=(",", ":")).encode() + b"\n"
-
-
 def create_record(store: Store, record: TransferRecord) -> TransferRecord:
     """Publish a record, or give back the one that was there first."""
     return record if publish_record(store, record) else read_record(store, record.key)
@@ -49,7 +37,7 @@ def create_record(store: Store, record: TransferRecord) -> TransferRecord:
 def publish_record(store: Store, record: TransferRecord, group: Group | None = None) -> bool:
     """Publish a record, or leave it to the group. :returns: that there was none under its key."""
     try:
-        store.put(layout.record(record.key), _dump(record.to_json()), group)
+        store.put(layout.record(record.key), as_json(record), group)
     except AlreadyStored:
         return False
     return True
@@ -71,9 +59,9 @@ class TransferLines:
         self.key = layout.transfers(site, batch)
         self._writer = store.create(self.key)
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Append one line."""
-        self._writer.write(_dump(line))
+    def add(self, line: bytes) -> None:
+        """Append one, with its line end."""
+        self._writer.write(line)
 
     def commit(self) -> None:
         """Publish; that another worker published the same lines first is no error."""

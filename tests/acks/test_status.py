@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,13 +139,13 @@ def test_who_reports_has_got_it_whatever_the_relay_said() -> None:
 
 
 def test_who_asks_for_nothing_waits_for_nothing_and_still_learns_of_a_failure() -> None:
-    silent = dataclasses.replace(TO_BOTH, requested=())
+    silent = msgspec.structs.replace(TO_BOTH, requested=())
     assert status(SENT, transfer=silent).state == "ENDED"
     assert status(SENT, event("1", a="failed"), transfer=silent).state == "NACKED_XFB"
 
 
 def test_a_ready_made_mail_waits_for_its_delivery_only() -> None:
-    ready = dataclasses.replace(TO_BOTH, requested=("dsn",))
+    ready = msgspec.structs.replace(TO_BOTH, requested=("dsn",))
     assert status(SENT, event("1", a="delivered"), transfer=ready).state == "ENDED_TO_ACK"
     assert status(SENT, event("1", a="delivered", b="relayed"), transfer=ready).state == "ENDED"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from support.identities import NOW, identity, keyring, smime
 from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop
@@ -182,8 +182,8 @@ def came_in(
 
 def test_a_receipt_proves_what_its_signer_received(maildrop: Open) -> None:
     drop, record, mic = came_in(maildrop)
-    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic), record) == "match"
-    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
+    assert proof_of(drop.site, msgspec.structs.replace(SENT, mic=mic), record) == "match"
+    assert proof_of(drop.site, msgspec.structs.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
 
 
 def test_of_whom_no_signed_receipt_was_asked_nothing_has_to_be_proven(maildrop: Open) -> None:
@@ -194,15 +194,15 @@ def test_of_whom_no_signed_receipt_was_asked_nothing_has_to_be_proven(maildrop: 
 def test_only_who_got_the_mail_can_prove_it(maildrop: Open) -> None:
     """Another partner has a key too."""
     drop, record, mic = came_in(maildrop)
-    transfer = dataclasses.replace(SENT, mic=mic, recipients=(SentRecipient(OTHER),))
+    transfer = msgspec.structs.replace(SENT, mic=mic, recipients=(SentRecipient(OTHER),))
     assert proof_of(drop.site, transfer, record) == "unproven"
 
 
 def test_a_receipt_without_signature_proves_nothing(maildrop: Open) -> None:
     drop, record, mic = came_in(maildrop, unsigned=True)
     assert record.type == "EERP" and record.protection is None
-    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic), record) == "unproven"
-    assert proof_of(drop.site, dataclasses.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
+    assert proof_of(drop.site, msgspec.structs.replace(SENT, mic=mic), record) == "unproven"
+    assert proof_of(drop.site, msgspec.structs.replace(SENT, mic=mic_of(b"another")), record) == "mismatch"
 
 
 def test_a_receipt_that_was_changed_is_no_report_any_more(maildrop: Open) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
+import msgspec
 import pytest
 from support.maildrop import Maildrop
 
@@ -81,7 +81,7 @@ class Sender(Maildrop):
     """Us: a transfer went out, the relay took it, reports come to our maildrop."""
 
     def sent(self, **changes: Any) -> SentTransfer:
-        transfer = sent.create(self.store, dataclasses.replace(TRANSFER, **changes))
+        transfer = sent.create(self.store, msgspec.structs.replace(TRANSFER, **changes))
         rows = tuple(EventRow(one.address, "undefined", "accepted") for one in transfer.recipients)
         event = SentEvent(EVENT_SCHEMA, "smtp-0001", "smtp", transfer.created_at, rows)
         sent.append(self.store, transfer.key, event)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from support.identities import Identity, identity
@@ -160,7 +160,9 @@ def test_a_receipt_for_another_content_is_a_negative_one(
     post.acknowledge(b, B)
     post.carry()
     path = layout.sent(outcome["key"])
-    transfer = dataclasses.replace(sent.read(post.stores[A], outcome["key"]), mic=mic_of(b"something else"))
+    transfer = msgspec.structs.replace(
+        sent.read(post.stores[A], outcome["key"]), mic=mic_of(b"something else")
+    )
     post.stores[A].replace(path, json.dumps(transfer.to_json()).encode())
     assert post.receive(a, A).type == "EERP"
     assert tracked(post.stores[A], transfer.key, utc_now()).status.state == "NACKED_USER"

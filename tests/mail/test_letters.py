@@ -5,7 +5,6 @@ What real mail does and no standard allows: each was found in a test collection 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def described(understanding: Understanding, files: dict[str, bytes]) -> dict[str
         "defects": sorted({defect.code for defect in understanding.defects}),
         "rejected": understanding.rejected.code if understanding.rejected else None,
         "report": report
-        and dataclasses.asdict(report)
+        and report.to_json()
         | {"recipients": [[one.final_recipient, one.action, one.status] for one in report.recipients]},
     }
 

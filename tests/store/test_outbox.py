@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from airflow_pop3_gateway.records import OUTBOX_SCHEMA, Receipt
@@ -62,13 +62,13 @@ def test_the_oldest_goes_first_whatever_its_key(store: Store) -> None:
         "a": "2026-11-24T00:00:00.000Z",
     }
     for key, at in times.items():
-        outbox.enqueue(store, dataclasses.replace(RECEIPT, key=key, created_at=at))
+        outbox.enqueue(store, msgspec.structs.replace(RECEIPT, key=key, created_at=at))
     assert outbox.pending(store, "edi") == ["c", "b", "a"]
 
 
 def test_who_makes_a_receipt_again_at_another_time_leaves_no_second_mark(store: Store) -> None:
     outbox.enqueue(store, RECEIPT)
-    assert not outbox.enqueue(store, dataclasses.replace(RECEIPT, created_at="2026-11-24T00:00:00.000Z"))
+    assert not outbox.enqueue(store, msgspec.structs.replace(RECEIPT, created_at="2026-11-24T00:00:00.000Z"))
     assert outbox.pending(store, "edi") == [RECEIPT.key]
 
 

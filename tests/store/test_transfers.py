@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_pop3_gateway.records import as_json
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.transfers import TransferLines, latest_batches, read_lines
 
@@ -22,7 +23,7 @@ def store(tmp_path: Path) -> Store:
     for site, batch in (("edi", EARLY), ("edi-2", LATE), ("edi", BEFORE), ("a b", LATE)):
         lines = TransferLines(store, site, batch)
         for number in (1, 2):
-            lines.add({"site": site, "number": number})
+            lines.add(as_json({"site": site, "number": number}))
         lines.commit()
     store.put(f"{layout.transfers_of_day(DAYS[0])}/notes.jsonl", b"no session")
     return store
@@ -46,6 +47,6 @@ def test_of_all_sites_the_latest_session_comes_first(store: Store) -> None:
 @pytest.mark.parametrize("text", ["Grüße", "half a pair: \ud83d"])
 def test_a_line_is_read_back_whatever_text_is_in_it(store: Store, text: str) -> None:
     lines = TransferLines(store, "edi", "20261121T080000000Z-00000001")
-    lines.add({"subject": text})
+    lines.add(as_json({"subject": text}))
     lines.commit()
     assert list(read_lines(store, "edi", "20261121T080000000Z-00000001") or ()) == [{"subject": text}]
