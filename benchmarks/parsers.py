@@ -35,9 +35,11 @@ Job = dict[str, Any]
 
 
 def chunks(path: str) -> Iterator[bytes]:
-    """A file as the store streams it."""
+    """A file as the store streams it: of each mail it knows the length."""
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(CHUNK):
+        left = os.fstat(file.fileno()).st_size
+        while left and (piece := file.read(min(CHUNK, left))):
+            left -= len(piece)
             yield piece
 
 
