@@ -36,6 +36,8 @@ from benchmarks.mailboxes import KINDS, Kind, mail
 MIB = 1 << 20
 RESULTS = Path(__file__).parent / "results" / "mail.json"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only the name of a place; files there are made by tempfile
+MANY_SMALL = 32 << 20
+"""Octets of a case with many small files."""
 SITE = RemoteSite("bench", Address("127.0.0.1", 110), "bench", "secret", security="plain")
 BATCH = "20240102T000000000Z-00000000"
 PEERS = {
@@ -183,7 +185,7 @@ def compare(case: Case, contenders: Sequence[str], rounds: int, below: Path) -> 
     failures: dict[str, str] = {}
     for number in range(-1, rounds):
         for contender in contenders:
-            out = below / f"{case.task}-{contender}-{number}"
+            out = below / f"{case.task}-{case.mails}-{contender}-{number}"
             try:
                 if contender not in failures:
                     figure = run_once(contender, case, out)
@@ -195,7 +197,7 @@ def compare(case: Case, contenders: Sequence[str], rounds: int, below: Path) -> 
                 failures[contender] = str(error)
             finally:
                 # ext4 looks past what was deleted in the last seconds whenever it makes a file: many small ones wait.
-                if not case.task.startswith("records"):
+                if case.octets > MANY_SMALL:
                     shutil.rmtree(out, ignore_errors=True)
     ours = figures[contenders[0]]
     return [_row(case, contender, ours, figures[contender], failures) for contender in contenders]
@@ -323,21 +325,22 @@ def main() -> int:
         )
         cases = [files(below / "mails", kind, digest) for kind in (large, medium) for digest in (False, True)]
         cases.append(files(below / "mails", small, False))
-        letters = [order(number) for number in range(small.count)]
-        fill(Store.at(below / "spool"), letters)
-        manifest = below / "spool" / layout.manifest("bench", BATCH)
-        job = {"spool": str(below / "spool"), "batch": BATCH, "manifest": str(manifest)}
-        octets = sum(map(len, letters))
-        for task, words in (("records", "plain files by the others"), ("records-safely", "synced by all")):
-            cases.append(
-                Case(
-                    f"{small.count} x {octets // small.count / 1000:.1f} kB, spool to records, {words}",
-                    task,
-                    octets,
-                    small.count,
-                    job,
-                )
-            )
+        spools = {
+            "small": [order(number) for number in range(small.count)],
+            "medium": [b"".join(letter(medium, number)) for number in range(1, medium.count + 1)],
+        }
+        for name, letters in spools.items():
+            fill(Store.at(below / name), letters)
+            manifest = below / name / layout.manifest("bench", BATCH)
+            job = {"spool": str(below / name), "batch": BATCH, "manifest": str(manifest)}
+            octets, count = sum(map(len, letters)), len(letters)
+            for task, words in (
+                ("records", "plain files by the others"),
+                ("records-safely", "synced by all"),
+            ):
+                title = f"{count} x {octets / count / 1000:.1f} kB, spool to records, {words}"
+                cases.append(Case(title, task, octets, count, job))
+        del spools, letters
         for case in cases:
             if asked.only in case.name:
                 contenders = [
