@@ -1,6 +1,6 @@
 """The vocabulary: one row for each command a POP3 client may send.
 
-Strategy: a table, not a chain of conditions; dialogues, the protocol log and the documentation read the same rows.
+Strategy: a table, not a chain of conditions; dialogues and the protocol log read the same rows.
 Invariant: nothing is encoded that could end a line early; a command that is not in the table cannot be sent.
 """
 
@@ -22,17 +22,11 @@ class Command:
     """One verb.
 
     :ivar states: where RFC 1939 §3 and the extensions allow it.
-    :ivar multiline: the positive reply goes on to a lone dot.
-    :ivar pipelined: may be sent before the reply of the command before it has come (RFC 2449 §6.6).
-    :ivar capability: the CAPA word that announces it, ``""`` where every server has it.
     :ivar secret: how many leading arguments may be shown in a log; ``None``: all of them.
     """
 
     verb: str
     states: frozenset[State]
-    multiline: bool = False
-    pipelined: bool = True
-    capability: str = ""
     secret: int | None = None
 
 
@@ -44,22 +38,22 @@ COMMANDS = {
     command.verb: command
     for command in (
         Command("USER", _BEFORE, secret=0),
-        Command("PASS", _BEFORE, pipelined=False, secret=0),
-        Command("APOP", _BEFORE, pipelined=False, secret=0),
-        Command("AUTH", _BEFORE, pipelined=False, capability="SASL", secret=1),
-        Command("STLS", _BEFORE, pipelined=False, capability="STLS"),
-        Command("UTF8", _BEFORE, capability="UTF8"),
-        Command("LANG", _BOTH, multiline=True, capability="LANG"),
-        Command("CAPA", _BOTH, multiline=True),
+        Command("PASS", _BEFORE, secret=0),
+        Command("APOP", _BEFORE, secret=0),
+        Command("AUTH", _BEFORE, secret=1),
+        Command("STLS", _BEFORE),
+        Command("UTF8", _BEFORE),
+        Command("LANG", _BOTH),
+        Command("CAPA", _BOTH),
         Command("STAT", _AFTER),
-        Command("LIST", _AFTER, multiline=True),
-        Command("UIDL", _AFTER, multiline=True, capability="UIDL"),
-        Command("TOP", _AFTER, multiline=True, capability="TOP"),
-        Command("RETR", _AFTER, multiline=True),
+        Command("LIST", _AFTER),
+        Command("UIDL", _AFTER),
+        Command("TOP", _AFTER),
+        Command("RETR", _AFTER),
         Command("DELE", _AFTER),
         Command("NOOP", _AFTER),
         Command("RSET", _AFTER),
-        Command("QUIT", _BOTH, pipelined=False),
+        Command("QUIT", _BOTH),
     )
 }
 

@@ -51,11 +51,6 @@ def test_what_a_log_may_show_of_a_command(command, text):
     assert shown(*command) == text
 
 
-def test_nothing_is_pipelined_around_a_change_of_security():
-    """What follows STLS, AUTH or PASS depends on their answer (RFC 2449 §6.6, RFC 2595 §4)."""
-    assert not any(COMMANDS[verb].pipelined for verb in ("STLS", "AUTH", "PASS", "APOP", "QUIT"))
-
-
 def test_stls_and_logins_are_only_possible_before_the_login():
     for verb in ("STLS", "AUTH", "USER", "PASS", "APOP", "UTF8"):
         assert COMMANDS[verb].states == {"authorization"}
