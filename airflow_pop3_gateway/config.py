@@ -1,10 +1,10 @@
-"""What a user sets, as frozen dataclasses with a JSON form: sites, applications and bounds.
+"""What a user sets, as frozen dataclasses: sites, applications and bounds.
 
 Strategy: configuration travels as one value (a :class:`RemoteSite` and the :class:`Application` it names) from
 the Airflow Connection down to the socket; nothing below ``hooks`` reads a connection, a variable or an option.
 
 Invariant: a value that was constructed is valid; every mode is one word; every bound has a name, a default and a
-reason; secrets stay out of ``repr`` and out of :meth:`RemoteSite.public`.
+reason; secrets stay out of ``repr``.
 """
 
 from __future__ import annotations
@@ -151,7 +151,6 @@ class LocalSite:
     :ivar host_name: what ``Reporting-UA`` and Message-IDs of ours carry; default: the domain of the address.
     """
 
-    name: str = "local"
     mail_address: str = ""
     host_name: str = ""
 
@@ -349,10 +348,3 @@ class RemoteSite:
     def domain(self) -> str:
         """The name our identifiers end in."""
         return self.local_site.host_name or self.own_address.rpartition("@")[2] or "localhost"
-
-    def public(self) -> dict[str, Any]:
-        """A JSON-plain picture without secrets, for logs and records."""
-        picture = dataclasses.asdict(dataclasses.replace(self, token_source=None, smime=None))
-        for secret in ("password", "access_token", "token_source", "smime"):
-            picture.pop(secret)
-        return picture
