@@ -18,7 +18,6 @@ from airflow_pop3_gateway.acks.fields import (
     all_fields,
     groups_of,
     returned_message_id,
-    value_of,
 )
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Report, ReportedRecipient
@@ -39,7 +38,7 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
         kind="dsn",
         verdict=verdict(recipients),
         original_message_id=returned_message_id(parts),
-        envelope_id=value_of(message, "original-envelope-id"),
+        envelope_id=message.text("original-envelope-id"),
         reporting=address_of(message, "reporting-mta"),
         recipients=recipients,
         fields=all_fields(message),
@@ -56,8 +55,8 @@ def _recipient(group: Head) -> ReportedRecipient:
     return ReportedRecipient(
         final_recipient=address_of(group, "final-recipient"),
         original_recipient=address_of(group, "original-recipient"),
-        action=value_of(group, "action").partition(" ")[0].lower(),
-        status=value_of(group, "status"),
+        action=group.text("action").partition(" ")[0].lower(),
+        status=group.text("status"),
         diagnostic_code=address_of(group, "diagnostic-code"),
         remote_mta=address_of(group, "remote-mta"),
     )

@@ -60,11 +60,6 @@ def groups_of(data: bytes) -> list[Head]:
     return found[:MOST_GROUPS]
 
 
-def value_of(group: Head, name: str) -> str:
-    """A field's text, ``""`` when it is missing."""
-    return group.text(name)
-
-
 def address_of(group: Head, name: str) -> str:
     """A field's value without its type: ``rfc822; a@b`` is ``a@b``; escapes of RFC 6533 §3 undone."""
     text = group.text(name)

@@ -24,7 +24,6 @@ from airflow_pop3_gateway.acks.fields import (
     all_fields,
     groups_of,
     returned_message_id,
-    value_of,
 )
 from airflow_pop3_gateway.mail.headers import Head, message_id_of
 from airflow_pop3_gateway.mail.words import printable
@@ -64,7 +63,7 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
         return None
     # Some agents put empty lines between the fields, which makes one group of each.
     fields = Head([item for group in groups for item in group.fields])
-    disposition = value_of(fields, "disposition")
+    disposition = fields.text("disposition")
     match = _DISPOSITION.match(disposition.lower())
     kind, modifiers = (match[1], match[2] or "") if match else ("", "")
     recipient = ReportedRecipient(
@@ -77,8 +76,8 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
         verdict=_verdict(kind, modifiers),
         original_message_id=message_id_of(fields.get("original-message-id") or b"")
         or returned_message_id(parts),
-        envelope_id=value_of(fields, "original-envelope-id"),
-        reporting=value_of(fields, "reporting-ua"),
+        envelope_id=fields.text("original-envelope-id"),
+        reporting=fields.text("reporting-ua"),
         disposition=disposition,
         recipients=(recipient,),
         fields=all_fields(fields),
