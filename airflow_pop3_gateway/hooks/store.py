@@ -9,6 +9,7 @@ Invariant: what travels between tasks is the base path as text and keys below it
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from airflow_pop3_gateway.store.transfers import read_lines
 
 _connections: dict[str, str] = {}
 """Connections as they were when Airflow made their file systems, which it keeps as long as the process lives."""
+_kept: dict[str, Store] = {}
+_opening: dict[str, threading.Lock] = {}
 
 
 def base_path_in_force(base_path: str | None = None) -> str:
@@ -56,6 +59,22 @@ def open_store(base_path: str | None = None) -> Store:
         raise
     except OSError as error:
         raise StoreUnavailable(f"base path {url!r} cannot be reached: {error}") from error
+
+
+def kept_store(base_path: str) -> Store:
+    """The store at a base path, opened once for all who look again and again in this process: opening it is a write.
+
+    Whoever has trouble with it says so to :func:`forget_store`. Errors as of :func:`open_store`.
+    """
+    with _opening.setdefault(base_path, threading.Lock()):
+        if base_path not in _kept:
+            _kept[base_path] = open_store(base_path)
+        return _kept[base_path]
+
+
+def forget_store(base_path: str) -> None:
+    """Open the store anew when it is asked for next: perhaps its connection was changed."""
+    _kept.pop(base_path, None)
 
 
 def _check(url: str) -> None:

@@ -14,7 +14,6 @@ triggerer that is started again goes on.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,8 +23,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_pop3_gateway.errors import GatewayError
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, tracked
-from airflow_pop3_gateway.hooks.store import open_store
-from airflow_pop3_gateway.store import Store, layout
+from airflow_pop3_gateway.hooks.store import forget_store, kept_store
+from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.store.sent import count_events
 from airflow_pop3_gateway.triggers.watch import in_thread
 
@@ -64,7 +63,7 @@ class AcknowledgmentTrigger(BaseTrigger):
                 if not error.retriable:
                     yield TriggerEvent({"error": type(error).__name__, "message": str(error)})
                     return
-                _store_at.cache_clear()  # perhaps its connection was changed
+                forget_store(self.base_path)
                 trouble = f"{type(error).__name__}: {error}"
                 if trouble != told:
                     self.log.warning("%s: %s", self.key, trouble)
@@ -89,7 +88,7 @@ class _Look:
         self._found: Tracked | None = None
 
     def __call__(self) -> Tracked:
-        store = _store_at(self._base_path)
+        store = kept_store(self._base_path)
         now = utc_now()
         events = count_events(store, self._key)
         deadline = self._found.ack_deadline if self._found else None
@@ -101,9 +100,3 @@ class _Look:
             self._found = tracked(store, self._key, now)
             self._events = events
         return self._found
-
-
-@functools.lru_cache(maxsize=16)
-def _store_at(base_path: str) -> Store:
-    """Open a store once for all the triggers of this process."""
-    return open_store(base_path)

@@ -19,7 +19,6 @@ import contextvars
 import functools
 import logging
 import random
-import threading
 import time
 import weakref
 from collections import Counter, deque
@@ -40,9 +39,8 @@ from airflow_pop3_gateway.errors import (
 )
 from airflow_pop3_gateway.gateway.peek import Awaited, Lookout, Sight, patient, take
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
-from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.hooks.store import base_path_in_force, forget_store, kept_store
 from airflow_pop3_gateway.pop3 import AsyncPop3Client
-from airflow_pop3_gateway.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +59,6 @@ Sleep = Callable[[float], Awaitable[Any]]
 T = TypeVar("T")
 
 _threads = ThreadPoolExecutor(16, "pop3-watch")
-_stores: dict[str, Store] = {}
-_opening = threading.Lock()
 _of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = weakref.WeakKeyDictionary()
 
 
@@ -117,11 +113,11 @@ class Watch:
     async def _look_at(self, site: RemoteSite) -> Sight:
         try:
             if self._lookout is None:
-                self._lookout = Lookout(await in_thread(_store_at, self._base_path), self._awaited)
+                self._lookout = Lookout(await in_thread(kept_store, self._base_path), self._awaited)
             return await _look(self._lookout, site)
         except StoreError:
             self._lookout = None
-            _stores.pop(self._base_path, None)  # perhaps its connection was changed
+            forget_store(self._base_path)
             raise
 
 
@@ -200,14 +196,6 @@ def _sessions() -> _Sessions:
         at_least("[pop3_gateway] watcher_sessions", most, 1)
         _of_loops[loop] = _Sessions(most)
     return _of_loops[loop]
-
-
-def _store_at(base_path: str) -> Store:
-    """Open a store once for all the watchers of this process."""
-    with _opening:
-        if base_path not in _stores:
-            _stores[base_path] = open_store(base_path)
-        return _stores[base_path]
 
 
 class Rhythm:

@@ -17,8 +17,8 @@ import importlib.resources
 import json
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
-from functools import cache, partial
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ from airflow_pop3_gateway.gateway import resume, status, suspend
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import tracked, waiting
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
-from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.hooks.store import base_path_in_force, forget_store, kept_store
 from airflow_pop3_gateway.store import Store, layout, sent
 from airflow_pop3_gateway.store.transfers import latest_batches, read_record
 
@@ -192,13 +192,7 @@ def resume_site(connection_id: str, wish: Nothing) -> None:
 
 
 def _store() -> Store:
-    return _opened(base_path_in_force())
-
-
-@cache
-def _opened(base_path: str) -> Store:
-    """Opening a store tries it out with a write; once is enough."""
-    return open_store(base_path)
+    return kept_store(base_path_in_force())
 
 
 def _standing(store: Store, name: str, readable: bool) -> dict[str, Any]:
@@ -278,7 +272,7 @@ def _found(read: Callable[[], dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def _days() -> Iterator[datetime]:
-    today = datetime.now(timezone.utc)
+    today = utc_now()
     for back in range(LONGEST_LOOK.days + 1):
         yield today - timedelta(days=back)
 
@@ -296,4 +290,5 @@ def _only_json(request: Request) -> None:
 
 
 def _told(request: Request, error: Exception) -> Response:
+    forget_store(base_path_in_force())
     return JSONResponse({"detail": f"{type(error).__name__}: {error}"}, status_code=503)

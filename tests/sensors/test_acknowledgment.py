@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -225,7 +224,7 @@ def test_a_store_that_hangs_keeps_no_other_trigger_waiting(
         answered.wait()
         raise StoreUnavailable("later")
 
-    monkeypatch.setattr(acknowledgment, "_store_at", functools.lru_cache(hang))
+    monkeypatch.setattr(acknowledgment, "kept_store", hang)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from airflow_pop3_gateway.cli import parser
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.hooks.page import PREFIX
 from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.testing.object_store import S3Server
 from airflow_pop3_gateway.ui import app
 
 Client = Callable[[str], TestClient]
@@ -234,6 +235,23 @@ def test_of_very_many_that_wait_some_are_looked_at(
     assert one["xfer_ident"] in names
     events = get(client("viewer"), f"api/sent/{one['key']}")["events"]
     assert {event["name"] for event in events} == {"smtp-0001", "r-1"}
+
+
+def test_a_store_whose_connection_was_changed_is_opened_anew(
+    client: Client, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server lives for weeks, longer than keys do."""
+    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__BASE_PATH", "s3://page_s3@page/base")
+    with S3Server("page") as before:
+        fields = json.loads(before.airflow_connection())
+        fields["extra"]["config_kwargs"] = {"retries": {"max_attempts": 0}}
+        connection("page_s3", **fields)
+        assert get(client("viewer"), "api/attention")["mails"] == []
+    with S3Server("page") as after:
+        fields["extra"]["endpoint_url"] = after.endpoint_url
+        connection("page_s3", **fields)
+        assert client("viewer").get(f"{PREFIX}/api/attention").status_code == 503
+        assert get(client("viewer"), "api/attention")["mails"] == []
 
 
 def test_who_may_change_connections_suspends_and_resumes(client: Client, site: str) -> None:
