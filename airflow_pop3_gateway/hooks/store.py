@@ -31,8 +31,11 @@ _kept: dict[str, Store] = {}
 _opening: dict[str, threading.Lock] = {}
 
 
-def base_path_in_force(base_path: str | None = None) -> str:
-    """The base path as a URL: the argument, else the configuration, else a folder below ``AIRFLOW_HOME``."""
+def base_path_in_force(base_path: object = None) -> str:
+    """The base path as a URL: the argument, else the configuration, else a folder below ``AIRFLOW_HOME``.
+
+    :param base_path: text, or the argument of a task, which is text when the task runs.
+    """
     chosen = base_path or conf.get("pop3_gateway", "base_path", fallback=None)
     if chosen:
         return str(chosen)

@@ -45,7 +45,7 @@ def reference(found: Tracked, place: str) -> dict[str, Any]:
     return {**found.to_json(), "base_path": place}
 
 
-def place_of(sent: Any, base_path: str | None = None) -> tuple[str, str]:
+def place_of(sent: Any, base_path: object = None) -> tuple[str, str]:
     """The key and the base path of a transfer.
 
     :raises ConfigurationError: when it is neither a key nor what sending returned.

@@ -101,7 +101,7 @@ class AnswerOperator(SiteOperator):
         if self.transfer is None:
             return super().place()
         conn_id, _, place = place_of(self.transfer)
-        return conn_id, base_path_in_force(place if self.base_path is None else str(self.base_path))
+        return conn_id, base_path_in_force(self.base_path or place)
 
     def work(self, site: RemoteSite, store: Store) -> Answered:
         """Answer the mails that are meant."""

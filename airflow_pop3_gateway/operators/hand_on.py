@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
@@ -60,13 +60,9 @@ class HandOnOperator(BaseOperator):
         self.most = most
         refuse_unless(self, "consumer", consumer, str, "a name")
         refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
-        bounds: Mapping[str, tuple[float, float]] = {
-            "days": (days, 0),
-            "again_after": (again_after, 0),
-            "most": (most, 1),
-        }
-        for name, (value, least) in bounds.items():
-            at_least(name, value, least)
+        at_least("days", days, 0)
+        at_least("again_after", again_after, 0)
+        at_least("most", most, 1)
         self.outlets.append(each(application))
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -74,7 +70,7 @@ class HandOnOperator(BaseOperator):
 
         :raises AirflowSkipException: when none waits.
         """
-        base_path = base_path_in_force(None if self.base_path is None else str(self.base_path))
+        base_path = base_path_in_force(self.base_path)
         run = context["dag_run"]
         with told_to_airflow():
             found = hand_on(

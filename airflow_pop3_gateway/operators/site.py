@@ -116,5 +116,4 @@ class SiteOperator(BaseOperator):
         """The connection's id and the base path, of the reference or of the arguments."""
         if (reference := self.reference()) is not None:
             return str(reference["pop3_conn_id"]), str(reference["base_path"])
-        base_path = None if self.base_path is None else str(self.base_path)
-        return str(self.pop3_conn_id or Pop3Hook.default_conn_name), base_path_in_force(base_path)
+        return str(self.pop3_conn_id or Pop3Hook.default_conn_name), base_path_in_force(self.base_path)

@@ -11,6 +11,7 @@ from airflow_pop3_gateway.errors import AcknowledgmentOverdue
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.store import base_path_in_force
 from airflow_pop3_gateway.hooks.track import overdue_transfers
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class OverdueOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Look. :raises AirflowFailException: its cause is ``AcknowledgmentOverdue``."""
-        found = overdue_transfers(None if self.base_path is None else str(self.base_path))
+        found = overdue_transfers(base_path_in_force(self.base_path))
         context["ti"].xcom_push("overdue", found)
         with told_to_airflow():
             if found:

@@ -92,7 +92,7 @@ class AcknowledgmentSensor(BaseSensorOperator):
         return self._judged(found)
 
     def _place(self) -> tuple[str, str]:
-        return place_of(self.sent, None if self.base_path is None else str(self.base_path))
+        return place_of(self.sent, self.base_path)
 
     def _judged(self, found: Tracked) -> dict[str, Any] | None:
         """What the task returns, ``None`` while the transfer waits."""

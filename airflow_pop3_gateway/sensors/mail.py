@@ -141,7 +141,7 @@ class Pop3MailSensor(BaseSensorOperator):
 
     @property
     def _place(self) -> str:
-        return base_path_in_force(None if self.base_path is None else str(self.base_path))
+        return base_path_in_force(self.base_path)
 
     def _result(self, look: Look) -> dict[str, Any]:
         return {**look.to_json(), "pop3_conn_id": str(self.pop3_conn_id), "base_path": self._place}
