@@ -24,7 +24,7 @@ from airflow_pop3_gateway.config import (
     LocalSite,
     RemoteSite,
 )
-from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionMissing
 from airflow_pop3_gateway.get_provider_info import CONNECTION_FIELDS
 from airflow_pop3_gateway.hooks.oauth import token_source
 from airflow_pop3_gateway.hooks.smime import smime_from
@@ -49,6 +49,14 @@ class ConnectionLike(Protocol):
     def extra_dejson(self) -> dict[str, Any]:
         """Its options, read from JSON."""
         ...
+
+
+def missing(conn_id: str, conn_type: str, field: str) -> ConnectionMissing:
+    """What to raise where Airflow gives no connection. :param field: the argument that named it."""
+    return ConnectionMissing(
+        f"There is no connection {conn_id!r}, or Airflow cannot read it now; create it with type {conn_type}.",
+        field=field,
+    )
 
 
 def site_from(connection: ConnectionLike) -> RemoteSite:

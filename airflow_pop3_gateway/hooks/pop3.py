@@ -9,8 +9,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
-from airflow_pop3_gateway.hooks.connection import site_from
+from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.hooks.connection import missing, site_from
 from airflow_pop3_gateway.hooks.progress import octets_text
 from airflow_pop3_gateway.pop3 import Pop3Client
 
@@ -42,11 +42,7 @@ class Pop3Hook(BaseHook):
         try:
             connection = self.get_connection(self.pop3_conn_id)
         except AirflowNotFoundException:
-            raise ConnectionMissing(
-                f"There is no connection {self.pop3_conn_id!r}, or Airflow cannot read it now; create it with type "
-                "pop3.",
-                field="pop3_conn_id",
-            ) from None
+            raise missing(self.pop3_conn_id, self.conn_type, self.conn_name_attr) from None
         return site_from(connection)
 
     def get_conn(self) -> Pop3Client:

@@ -19,6 +19,7 @@ from airflow.sdk import BaseHook, Connection, ObjectStoragePath, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, StoreUnavailable
+from airflow_pop3_gateway.hooks.connection import missing
 
 _ENVIRONMENT = "AIRFLOW_CONN_"
 _PAGE = 100
@@ -60,11 +61,15 @@ def sites_of_airflow(api_conn_id: str | None = None) -> list[str]:
 
     :param api_conn_id: connection of type ``http`` to Airflow's API server, with a login that may read connections.
     :raises ConfigurationError: when the API refuses the login, or it is another one.
-    :raises ConnectionLost: when the API cannot be reached.
+    :raises ConnectionMissing: Airflow cannot give the connection. :raises ConnectionLost: the API cannot be reached.
     """
     found = set(_of_environment())
     if api_conn_id is not None:
-        found.update(_of_api(BaseHook.get_connection(api_conn_id)))
+        try:
+            api = BaseHook.get_connection(api_conn_id)
+        except AirflowNotFoundException:
+            raise missing(api_conn_id, "http", "api_conn_id") from None
+        found.update(_of_api(api))
     return sorted(found)
 
 
@@ -84,31 +89,31 @@ def _of_api(api: Connection) -> Iterator[str]:
     base = api.host or "localhost"
     if "://" not in base:
         base = f"{api.schema or 'http'}://{base}"
-    with httpx.Client(base_url=f"{base}:{api.port}" if api.port else base, timeout=_TIMEOUT) as client:
-        try:
-            login = {"username": api.login or "", "password": api.password or ""}
+    if api.port:
+        base += f":{api.port}"
+    login = {"username": api.login or "", "password": api.password or ""}
+    try:
+        with httpx.Client(base_url=base, timeout=_TIMEOUT) as client:
             token = _answer(client.post("/auth/token", json=login), api)["access_token"]
+            client.headers["Authorization"] = f"Bearer {token}"
             offset, total = 0, 1
             while offset < total:
-                page = _answer(
-                    client.get(
-                        "/api/v2/connections",
-                        params={"limit": _PAGE, "offset": offset, "order_by": "connection_id"},
-                        headers={"Authorization": f"Bearer {token}"},
-                    ),
-                    api,
-                )
+                asked: dict[str, int | str] = {"limit": _PAGE, "offset": offset, "order_by": "connection_id"}
+                page = _answer(client.get("/api/v2/connections", params=asked), api)
                 for each in page["connections"]:
                     if each["conn_type"] == "pop3":
                         yield each["connection_id"]
                 offset, total = offset + _PAGE, page["total_entries"]
-        except (KeyError, TypeError, json.JSONDecodeError):
-            raise ConfigurationError(
-                f"What connection {api.conn_id!r} leads to does not answer as Airflow's API does.",
-                field="api_conn_id",
-            ) from None
-        except httpx.HTTPError as error:
-            raise ConnectionLost(f"Airflow's API at {client.base_url} cannot be reached: {error}") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise ConfigurationError(f"host of connection {api.conn_id!r} is no address.", field="host") from None
+    except (KeyError, TypeError, UnicodeError, json.JSONDecodeError):
+        raise ConfigurationError(
+            f"What connection {api.conn_id!r} leads to does not answer as Airflow's API does.",
+            field="api_conn_id",
+        ) from None
+    except httpx.HTTPError as error:
+        # The error knows the request, and the request the password.
+        raise ConnectionLost(f"Airflow's API at {base} cannot be reached: {error}") from None
 
 
 def _answer(response: httpx.Response, api: Connection) -> Any:

@@ -23,13 +23,13 @@ from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from airflow_pop3_gateway.errors import (
     AcknowledgmentError,
     ConfigurationError,
-    ConnectionMissing,
     GatewayError,
     RelayRefused,
     RelayUnavailable,
 )
 from airflow_pop3_gateway.gateway.send import Envelope, Submitted
 from airflow_pop3_gateway.hooks import submission
+from airflow_pop3_gateway.hooks.connection import missing
 from airflow_pop3_gateway.mail.compose import Chunks
 
 
@@ -108,12 +108,18 @@ class GatewaySmtpHook(SmtpHook):
         try:
             return self.get_connection(self.smtp_conn_id).extra_dejson
         except AirflowNotFoundException as error:
-            raise self._missing() from error
+            raise missing(self.smtp_conn_id, "smtp", "smtp_conn_id") from error
 
     def _connected(self) -> smtplib.SMTP:
         """The client of the provider's hook, connected and logged in."""
         try:
             self.get_conn()
+        except UnicodeError:
+            self._disconnect()
+            raise ConfigurationError(
+                f"Correct connection {self.smtp_conn_id!r}: host, login and password must be what SMTP can say.",
+                field="host",
+            ) from None  # the error holds what could not be said
         except (AirflowException, RuntimeError, OSError) as error:
             trouble = self._trouble(error)
             self._disconnect()
@@ -125,17 +131,11 @@ class GatewaySmtpHook(SmtpHook):
             )
         return client
 
-    def _missing(self) -> ConnectionMissing:
-        return ConnectionMissing(
-            f"There is no connection {self.smtp_conn_id!r}, or Airflow cannot read it now; create it with type smtp.",
-            field="smtp_conn_id",
-        )
-
     def _trouble(self, error: Exception) -> GatewayError:
         """Why there is no connection: what a person must correct, or what may pass by itself."""
         cause = error.__context__ if isinstance(error, AirflowException) else error
         if isinstance(cause, AirflowNotFoundException):
-            return self._missing()
+            return missing(self.smtp_conn_id, "smtp", "smtp_conn_id")
         advice = f"Correct connection {self.smtp_conn_id!r}"
         if isinstance(cause, smtplib.SMTPAuthenticationError) and cause.smtp_code >= 500:
             reply = _text(cause.smtp_code, cause.smtp_error)

@@ -58,7 +58,15 @@ def api() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>Log in</html>", b"[]", b'{"token": "t0ken"}', b'{"access_token": "t0ken"}']
+    "body",
+    [
+        b"<html>Log in</html>",
+        b"\x81",
+        b"[]",
+        b'{"token": "t0ken"}',
+        b'{"access_token": "t0ken"}',
+        '{"access_token": "t\u00f6ken"}'.encode(),
+    ],
 )
 def test_an_answer_that_is_none_of_airflows_api_names_the_connection(
     body: bytes, connection: Callable[..., str]
@@ -124,10 +132,23 @@ def test_every_connection_of_the_environment_and_of_airflow_is_found(
     assert sites_of_airflow("airflow_api") == ["orders", *of_api]
 
 
+@pytest.mark.parametrize("host", ["http://[::1", "ftp://127.0.0.1", "127.0.0.1:http"])
+def test_a_host_that_is_no_address_names_the_connection(host: str, connection: Callable[..., str]) -> None:
+    with pytest.raises(ConfigurationError, match="'airflow_api'"):
+        sites_of_airflow(connection("airflow_api", conn_type="http", host=host))
+
+
+def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
+    with pytest.raises(ConfigurationError, match=r"'nobody'.* with type http") as caught:
+        sites_of_airflow("nobody")
+    assert caught.value.retriable
+
+
 def test_a_refused_login_and_a_dead_api_are_told_apart(api: int, connection: Callable[..., str]) -> None:
     connection("airflow_api", conn_type="http", host="http://127.0.0.1", port=api, login="robot")
     with pytest.raises(ConfigurationError, match="airflow_api"):
         sites_of_airflow("airflow_api")
     connection("airflow_api", conn_type="http", host="127.0.0.1", port=1, login="robot")
-    with pytest.raises(ConnectionLost, match="cannot be reached"):
+    with pytest.raises(ConnectionLost, match="cannot be reached") as caught:
         sites_of_airflow("airflow_api")
+    assert caught.value.__cause__ is None  # it would have the password
