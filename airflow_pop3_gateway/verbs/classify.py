@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -22,7 +21,7 @@ from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.verbs.rules import rules_of
-from airflow_pop3_gateway.verbs.terminal import printable
+from airflow_pop3_gateway.verbs.terminal import complain, show
 
 CHUNK = 1 << 18
 """Octets of one read: a few hundred reads for the largest mails people send."""
@@ -36,19 +35,19 @@ def run(arguments: argparse.Namespace) -> int:
         multiple_attachments=arguments.multiple_attachments,
         limits=Limits(),
     )
-    show = _show_json if arguments.json else _show
     try:
         choose = rules_of(arguments.rules)
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     failed = False
     try:
         for file in arguments.files:
             answer = _answer(file, policy, choose)
             failed = failed or "error" in answer
-            show(answer)
-        sys.stdout.flush()
+            text = "" if "error" in answer else _text(answer)
+            if arguments.json or text:
+                show(arguments, answer, text)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(failed)
@@ -61,7 +60,7 @@ def _answer(file: str, policy: Policy, choose: Chooser) -> dict[str, Any]:
             return {"file": file, **examine(lambda: _chunks(source), size, policy, choose)}
     except (OSError, GatewayError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        print(f"{file}: {reason}", file=sys.stderr)
+        complain(f"{file}: {reason}")
         nothing: dict[str, Any] = {
             "type": None,
             "file_name": None,
@@ -86,13 +85,7 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _show_json(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
-
-
-def _show(answer: dict[str, Any]) -> None:
-    if "error" in answer:
-        return
+def _text(answer: dict[str, Any]) -> str:
     lines = [f"{answer['file']}: TYPE={answer['type']} FILE_NAME={answer['file_name']} ({answer['rule']})"]
     for attachment in answer["attachments"]:
         lines.append(
@@ -106,4 +99,4 @@ def _show(answer: dict[str, Any]) -> None:
         )
     for defect in answer["defects"]:
         lines.append(f"  defect      {defect['code']} {defect['where']} {defect['detail']}".rstrip())
-    print(printable("\n".join(lines)))
+    return "\n".join(lines)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import getpass
-import json
 import os
 import shutil
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 from airflow_pop3_gateway.config import DEFAULT_PORT, Address, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
 from airflow_pop3_gateway.pop3.doctor import examine
-from airflow_pop3_gateway.verbs.terminal import printable
+from airflow_pop3_gateway.verbs.terminal import complain, show
 
 PASSWORD = "POP3_PASSWORD"
 """Environment variable with the password, or with the access token for the mechanisms that take one."""
@@ -40,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
             result = examine(site)
             if arguments.connection and site.receipts_need:
                 result["advice"].append(site.receipts_need)
-            print(json.dumps(result) if arguments.json else printable(_page(result)), flush=True)
+            show(arguments, result, _page(result))
             worst = max(worst, _code(result))
     except GatewayError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 2
     return worst
 

@@ -6,7 +6,6 @@ Invariant: a running session is left alone; ``poll`` asks no suspension and no w
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.pop3 import Pop3Client
 from airflow_pop3_gateway.records import Jsonable
 from airflow_pop3_gateway.verbs.site import person, place, site_of, told
+from airflow_pop3_gateway.verbs.terminal import show
 
 
 def suspend(arguments: argparse.Namespace) -> int:
@@ -66,11 +66,8 @@ def _poll(arguments: argparse.Namespace) -> None:
 
 def _say(arguments: argparse.Namespace, result: Jsonable) -> None:
     facts = result.to_json()
-    if arguments.json:
-        print(json.dumps(facts))
-    else:
-        told_facts = ", ".join(f"{name} {_text(value)}" for name, value in facts.items() if value)
-        print(f"{type(result).__name__.lower()}: {told_facts}")
+    told_facts = ", ".join(f"{name} {_text(value)}" for name, value in facts.items() if value)
+    show(arguments, facts, f"{type(result).__name__.lower()}: {told_facts}")
 
 
 def _text(value: Any) -> str:

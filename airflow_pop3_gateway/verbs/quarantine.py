@@ -6,14 +6,13 @@ Invariant: a list and a replay change nothing; an error is one sentence.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.verbs.site import place, told
-from airflow_pop3_gateway.verbs.terminal import printable
+from airflow_pop3_gateway.verbs.terminal import show
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,14 +36,14 @@ def _list(arguments: argparse.Namespace) -> None:
             line["from"],
             line["subject"],
         )
-        _say(arguments, line, "  ".join(short))
+        show(arguments, line, "  ".join(short))
 
 
 def _release(arguments: argparse.Namespace) -> None:
     site, store, choose = place(arguments)
     for record in gateway.release(site, store, arguments.local_idents, choose=choose):
         files = ", ".join(file.path for file in record.files) or "no file"
-        _say(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
+        show(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -52,7 +51,7 @@ def _replay(arguments: argparse.Namespace) -> None:
 
     def differs(line: Mapping[str, Any]) -> None:
         before, after = (_outcome(line[side]) for side in ("before", "after"))
-        _say(arguments, line, f"{line['local_ident']}: {before} -> {after}")
+        show(arguments, line, f"{line['local_ident']}: {before} -> {after}")
 
     result = gateway.replay(site, store, choose=choose, on_difference=differs)
     report = f"; report: {store.address(result.report)}" if result.report else ""
@@ -65,10 +64,3 @@ def _replay(arguments: argparse.Namespace) -> None:
 def _outcome(essence: Mapping[str, Any]) -> str:
     what = essence["rejected"] or f"{essence['type']} {essence['file_name']}"
     return f"{what} ({essence['application']}, {len(essence['files'])} files)"
-
-
-def _say(arguments: argparse.Namespace, line: Mapping[str, Any], short: str) -> None:
-    if arguments.json:
-        print(json.dumps(line))
-    else:
-        print(printable(short))

@@ -7,19 +7,17 @@ an answer that comes too late is said and not sent.
 from __future__ import annotations
 
 import argparse
-import json
-from typing import cast
+from typing import Any, cast
 
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import waiting, waits
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
-from airflow_pop3_gateway.records import Outcome
-from airflow_pop3_gateway.records.asked import WaitingRequest
+from airflow_pop3_gateway.records import Jsonable, Outcome
 from airflow_pop3_gateway.store import answers, outbox
 from airflow_pop3_gateway.verbs.site import person, site_of, told
-from airflow_pop3_gateway.verbs.terminal import printable
+from airflow_pop3_gateway.verbs.terminal import show
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,37 +28,22 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     site, store = site_of(arguments.connection), open_store(arguments.base_path)
     for request in waiting(site, store):
-        if arguments.json:
-            print(json.dumps(_facts(request)))
-        else:
-            short = (
-                request.local_ident,
-                request.why,
-                ",".join(request.ack_to),
-                request.from_,
-                request.subject,
-            )
-            print(printable("  ".join(short)))
+        short = (request.local_ident, request.why, ",".join(request.ack_to), request.from_, request.subject)
+        show(arguments, _without(request, "head"), "  ".join(short))
 
 
 def _outbox(arguments: argparse.Namespace) -> None:
     site, store = site_of(arguments.connection), open_store(arguments.base_path)
     for key in (*outbox.pending(store, site.name), *outbox.refused(store, site.name)):
         receipt = outbox.read(store, key)
-        if arguments.json:
-            facts = receipt.to_json()
-            del facts["message"]
-            print(json.dumps(facts))
-        else:
-            due = f"next attempt {receipt.next_attempt_at}" if receipt.next_attempt_at else ""
-            short = (receipt.state, receipt.recipient, receipt.message_id, due, receipt.last_error)
-            print(printable("  ".join(filter(None, short))))
+        due = f"next attempt {receipt.next_attempt_at}" if receipt.next_attempt_at else ""
+        short = (receipt.state, receipt.recipient, receipt.message_id, due, receipt.last_error)
+        show(arguments, _without(receipt, "message"), "  ".join(filter(None, short)))
 
 
-def _facts(request: WaitingRequest) -> dict[str, object]:
-    facts = request.to_json()
-    del facts["head"]
-    return facts
+def _without(record: Jsonable, octets: str) -> dict[str, Any]:
+    """What is written down, but for the octets of a mail."""
+    return {name: value for name, value in record.to_json().items() if name != octets}
 
 
 def _answer(arguments: argparse.Namespace) -> None:
@@ -82,13 +65,12 @@ def _answer(arguments: argparse.Namespace) -> None:
     )
     with GatewaySmtpHook(site.smtp_conn_id) as relay:
         sent = gateway.acknowledge(site, store, relay.send_raw)
-    if arguments.json:
-        print(json.dumps({**result.to_json(), "acknowledged": sent.to_json()}))
-    else:
-        print(
-            f"{site.name}: {result.answered} answered {outcome}, {result.again} had this answer; {sent.sent} receipts "
-            f"sent, {sent.refused} refused, {sent.postponed + sent.waiting + sent.limited} wait"
-        )
+    show(
+        arguments,
+        {**result.to_json(), "acknowledged": sent.to_json()},
+        f"{site.name}: {result.answered} answered {outcome}, {result.again} had this answer; {sent.sent} receipts "
+        f"sent, {sent.refused} refused, {sent.postponed + sent.waiting + sent.limited} wait",
+    )
     if result.contradicted:
         raise ConfigurationError(
             f"Answered otherwise before, which stays: {', '.join(result.contradicted)}", field="outcome"

@@ -7,15 +7,17 @@ whatever comes.
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Iterator, Sequence
 
+from airflow_pop3_gateway.acks.status import SentStatus
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, dismiss, tracked, waiting
 from airflow_pop3_gateway.hooks.store import open_store
-from airflow_pop3_gateway.store import Store, sent
+from airflow_pop3_gateway.records.sent import SentEvent
+from airflow_pop3_gateway.store import sent
 from airflow_pop3_gateway.verbs.site import told
-from airflow_pop3_gateway.verbs.terminal import printable
+from airflow_pop3_gateway.verbs.terminal import show
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,7 +29,7 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.keys:
         raise ConfigurationError("list takes no key; show does.", field="keys")
     for found in waiting(open_store(arguments.base_path), utc_now(), only_overdue=arguments.overdue):
-        print(json.dumps(found.to_json()) if arguments.json else _line(found))
+        show(arguments, found.to_json(), _line(found))
 
 
 def _line(found: Tracked) -> str:
@@ -40,7 +42,7 @@ def _line(found: Tracked) -> str:
         found.xfer_ident,
         found.subject,
     )
-    return printable("  ".join(words))
+    return "  ".join(words)
 
 
 def _keys(arguments: argparse.Namespace) -> list[str]:
@@ -54,16 +56,13 @@ def _show(arguments: argparse.Namespace) -> None:
     store = open_store(arguments.base_path)
     for key in _keys(arguments):
         found = tracked(store, key, utc_now())
-        if arguments.json:
-            events = [event.to_json() for event in sent.events(store, key)]
-            print(json.dumps({**found.to_json(), "events": events}))
-        else:
-            _tell(store, found)
+        events = list(sent.events(store, key))
+        facts = {**found.to_json(), "events": [event.to_json() for event in events]}
+        show(arguments, facts, "\n".join([_line(found), *_history(found.status, events)]))
 
 
-def _tell(store: Store, found: Tracked) -> None:
-    print(_line(found))
-    status = found.status
+def _history(status: SentStatus, events: Sequence[SentEvent]) -> Iterator[str]:
+    """A line for each recipient, then one for each event."""
     for one in (*status.recipients, *([status.unassigned] if status.unassigned else [])):
         said = [
             f"{kind} {word}"
@@ -72,13 +71,11 @@ def _tell(store: Store, found: Tracked) -> None:
         ]
         contradicted = ["contradicted"] if one.contradicted else []
         words = [f"  {one.address or '(nobody we sent to)'}: {one.verdict}", *said, *contradicted]
-        print(printable("  ".join([*words, *([one.detail] if one.detail else [])])))
-    for event in sent.events(store, found.key):
+        yield "  ".join([*words, *([one.detail] if one.detail else [])])
+    for event in events:
         how = [f"by {event.matched_by}"] if event.matched_by else []
         proof = [f"proof {event.proof}"] if event.proof else []
-        print(
-            printable("  ".join([f"  {event.at}", event.name, event.kind, *how, *proof, event.note]).rstrip())
-        )
+        yield "  ".join([f"  {event.at}", event.name, event.kind, *how, *proof, event.note]).rstrip()
 
 
 def _dismiss(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.verbs.rules import rules_of
+from airflow_pop3_gateway.verbs.terminal import complain
 
 
 def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
     try:
         work(arguments)
     except GatewayError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 1
     return 0
 

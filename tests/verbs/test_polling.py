@@ -88,6 +88,15 @@ def test_status_shows_what_is_held_until_it_is_resumed(
     assert json.loads(capsys.readouterr().out)["held"] == ""
 
 
+@pytest.mark.usefixtures("server")
+def test_a_reason_somebody_gave_on_the_page_never_moves_the_cursor(
+    base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["suspend", "edi", "--reason", "\x1b[2J", *base])
+    main(["status", "edi", *base])
+    assert r"\x1b[2J" in capsys.readouterr().out
+
+
 def test_a_connection_that_is_not_there_is_one_sentence(
     base: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,8 +89,8 @@ def test_an_answer_that_comes_too_late_is_said_and_not_sent(
 def test_a_mail_that_does_not_wait_is_one_sentence(
     call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call("answer", "edi", "../x") == 1
-    assert capsys.readouterr().err == "../x waits for no answer at edi; list what does.\n"
+    assert call("answer", "edi", "../x\x1b") == 1
+    assert capsys.readouterr().err == "../x\\x1b waits for no answer at edi; list what does.\n"
 
 
 def test_the_outbox_shows_what_did_not_go_out_and_why(
