@@ -19,44 +19,32 @@ from airflow_pop3_gateway.verbs.site import person, place, site_of, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
-def suspend(arguments: argparse.Namespace) -> int:
-    """Suspend the polling of a site. :returns: 0, or 1 when it could not be done."""
-    return told(_suspend, arguments)
-
-
-def resume(arguments: argparse.Namespace) -> int:
-    """Poll a site again. :returns: 0, or 1 when it could not be done."""
-    return told(_resume, arguments)
-
-
-def status(arguments: argparse.Namespace) -> int:
-    """Say how sites stand. :returns: 0, or 1 when it could not be asked."""
-    return told(_status, arguments)
-
-
-def poll(arguments: argparse.Namespace) -> int:
-    """Retrieve, classify and acknowledge here and now. :returns: 0, or 1 when it could not be done."""
-    return told(_poll, arguments)
-
-
-def _suspend(arguments: argparse.Namespace) -> None:
+@told
+def suspend(arguments: argparse.Namespace) -> None:
+    """Suspend the polling of a site."""
     site, store = site_of(arguments.connection), open_store(arguments.base_path)
     new = gateway.suspend(site.name, store, utc_now(), by=person(), reason=arguments.reason)
     print(f"{site.name}: {'suspended' if new else 'was suspended before'}; a running session is left alone")
 
 
-def _resume(arguments: argparse.Namespace) -> None:
+@told
+def resume(arguments: argparse.Namespace) -> None:
+    """Poll a site again."""
     site, store = site_of(arguments.connection), open_store(arguments.base_path)
     print(f"{site.name}: {'is polled again' if gateway.resume(site.name, store) else 'was not suspended'}")
 
 
-def _status(arguments: argparse.Namespace) -> None:
+@told
+def status(arguments: argparse.Namespace) -> None:
+    """Say how sites stand."""
     for name in arguments.connections:
         standing = gateway.status(site_of(name), open_store(arguments.base_path), utc_now())
         _say(arguments, standing)
 
 
-def _poll(arguments: argparse.Namespace) -> None:
+@told
+def poll(arguments: argparse.Namespace) -> None:
+    """Retrieve, classify and acknowledge here and now."""
     site, store, choose = place(arguments)
     _say(arguments, gateway.retrieve(site, store, Pop3Client.connect))
     _say(arguments, gateway.classify(site, store, choose=choose))

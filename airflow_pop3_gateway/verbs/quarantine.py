@@ -15,14 +15,10 @@ from airflow_pop3_gateway.verbs.site import place, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """List or release. :returns: 0, or 1 when something could not be done."""
-    return told(_list if arguments.action == "list" else _release, arguments)
-
-
-def replay(arguments: argparse.Namespace) -> int:
-    """Report what stored mails would be now. :returns: 0, or 1 when it could not be asked."""
-    return told(_replay, arguments)
+@told
+def run(arguments: argparse.Namespace) -> None:
+    """List or release."""
+    (_list if arguments.action == "list" else _release)(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -46,7 +42,9 @@ def _release(arguments: argparse.Namespace) -> None:
         show(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
 
 
-def _replay(arguments: argparse.Namespace) -> None:
+@told
+def replay(arguments: argparse.Namespace) -> None:
+    """Report what stored mails would be now."""
     site, store, choose = place(arguments)
 
     def differs(line: Mapping[str, Any]) -> None:

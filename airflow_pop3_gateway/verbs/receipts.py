@@ -20,9 +20,10 @@ from airflow_pop3_gateway.verbs.site import person, site_of, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """List or answer. :returns: 0, or 1 when something could not be done."""
-    return told({"list": _list, "answer": _answer, "outbox": _outbox}[arguments.action], arguments)
+@told
+def run(arguments: argparse.Namespace) -> None:
+    """List, answer, or show the outbox."""
+    {"list": _list, "answer": _answer, "outbox": _outbox}[arguments.action](arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:

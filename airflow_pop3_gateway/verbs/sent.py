@@ -20,9 +20,10 @@ from airflow_pop3_gateway.verbs.site import told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """List, show or dismiss. :returns: 0, or 1 when something could not be done."""
-    return told({"list": _list, "show": _show, "dismiss": _dismiss}[arguments.action], arguments)
+@told
+def run(arguments: argparse.Namespace) -> None:
+    """List, show or dismiss."""
+    {"list": _list, "show": _show, "dismiss": _dismiss}[arguments.action](arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import getpass
 import os
 import sys
@@ -25,15 +26,20 @@ from airflow_pop3_gateway.verbs.rules import rules_of
 from airflow_pop3_gateway.verbs.terminal import complain
 
 
-def told(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    """Run the work of a verb. :returns: 0, or 1 when it could not be done; the sentence is printed then."""
-    _ask_airflow()
-    try:
-        work(arguments)
-    except GatewayError as error:
-        complain(error)
-        return 1
-    return 0
+def told(work: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
+    """Make a verb of its work: it returns 0, or 1 when the work could not be done; the sentence is printed then."""
+
+    @functools.wraps(work)
+    def verb(arguments: argparse.Namespace) -> int:
+        _ask_airflow()
+        try:
+            work(arguments)
+        except GatewayError as error:
+            complain(error)
+            return 1
+        return 0
+
+    return verb
 
 
 def _ask_airflow() -> None:
