@@ -17,6 +17,7 @@ import re
 import ssl
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
 
 from airflow_pop3_gateway.config import RemoteSite
@@ -165,18 +166,15 @@ class TlsLayer:
             if value:
                 bindings[live] = value
         subject = issuer = not_after = ""
-        digest = "sha256"
         try:
             certificate = x509.load_der_x509_certificate(octets)
             subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
             not_after = certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
-            algorithm = certificate.signature_hash_algorithm
-            digest = "sha256" if algorithm is None or isinstance(algorithm, (MD5, SHA1)) else algorithm.name
-        except ValueError:
-            pass  # OpenSSL took it; what it says of itself cannot be shown
-        else:
-            if algorithm is not None:
+            if (algorithm := certificate.signature_hash_algorithm) is not None:
+                digest = "sha256" if isinstance(algorithm, MD5 | SHA1) else algorithm.name
                 bindings["tls-server-end-point"] = hashlib.new(digest, octets).digest()
+        except (ValueError, UnsupportedAlgorithm):
+            pass  # OpenSSL took it; what it says of itself cannot be shown, or bound to
         cipher = self._tls.cipher()
         info = TlsInfo(
             version,

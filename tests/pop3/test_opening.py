@@ -13,6 +13,8 @@ import ssl
 import threading
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from support.identities import identity
 
 from airflow_pop3_gateway.config import Address
 from airflow_pop3_gateway.errors import (
@@ -104,6 +106,24 @@ def test_a_pinned_certificate_replaces_the_authorities(serve, connect, server_co
     with pytest.raises(TlsFailed, match="fingerprint"):
         connect(server.site(security="tls", ca_file=ca_file, fingerprint="00" * 32))
     assert b"".join(server.peers[2].heard) == b""
+
+
+def test_a_pinned_certificate_may_be_signed_in_a_way_nobody_here_knows(serve, connect, tmp_path):
+    """As new algorithms come: OpenSSL has them before the library that reads certificates does."""
+    own = identity("pop.example")
+    sha256_with_rsa, unknown = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "63"))
+    der = own.certificate.public_bytes(serialization.Encoding.DER).replace(sha256_with_rsa, unknown)
+    (tmp_path / "server.pem").write_bytes(own.key_pem() + ssl.DER_cert_to_PEM_cert(der).encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(tmp_path / "server.pem")
+
+    def script(peer):
+        peer.start_tls(context)
+        peer.log_in()
+
+    pin = hashlib.sha256(der).hexdigest()
+    assert connect(serve(script).site(security="tls", fingerprint=pin)).tls.subject == "CN=pop.example"
 
 
 def test_a_client_certificate_is_shown(serve, connect, authority, ca_file, tmp_path):
