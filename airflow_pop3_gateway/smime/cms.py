@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 from airflow_pop3_gateway.errors import MailRefused
 from airflow_pop3_gateway.smime.ber import broken, definite
+from airflow_pop3_gateway.smime.keys import extension_of
 
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),
@@ -65,11 +66,5 @@ def names(who: cms.SignerIdentifier | cms.RecipientIdentifier, certificate: x509
         same = chosen["serial_number"].native == certificate.serial_number
         return same and bool(chosen["issuer"].dump() == certificate.issuer.public_bytes())
     identifier = chosen["subject_key_identifier"] if who.name == "r_key_id" else chosen
-    return bool(identifier.native == _key_identifier(certificate))
-
-
-def _key_identifier(certificate: x509.Certificate) -> bytes | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return None
+    theirs = extension_of(certificate, x509.SubjectKeyIdentifier)
+    return theirs is not None and bool(identifier.native == theirs.digest)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,6 +32,8 @@ from cryptography.x509.verification import (
 
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.partners import Partner, Smime
+
+E = TypeVar("E", bound=x509.ExtensionType)
 
 OwnKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 LONGEST_CHAIN = 4
@@ -136,13 +139,18 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
+def extension_of(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    """What an extension says; ``None``: there is none, or it cannot be read."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return None
+
+
 def addresses_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """The addresses a certificate is for, lower case (RFC 8550 §3): alternative names, then the subject's."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        found = list(names.get_values_for_type(x509.RFC822Name))
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        found = []
+    names = extension_of(certificate, x509.SubjectAlternativeName)
+    found = list(names.get_values_for_type(x509.RFC822Name)) if names else []
     subject = certificate.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
     found += [str(attribute.value) for attribute in subject]
     return tuple(dict.fromkeys(address.lower() for address in found))
@@ -167,7 +175,7 @@ def _own(smime: Smime) -> Own | None:
         ) from None
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ConfigurationError("the key must be an RSA or EC key.", field="smime_key")
-    mine = [one for one in found if one.public_key() == key.public_key()]
+    mine = [one for one in found if _public_key(one) == key.public_key()]
     if not mine:
         raise ConfigurationError("the key is not the one of smime_certificate.", field="smime_key")
     return Own(mine[0], key, tuple(one for one in found if one not in mine))
@@ -197,15 +205,20 @@ def _certificates(pem: bytes, field: str) -> list[x509.Certificate]:
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    """``None``: it is of a kind nobody here knows."""
     try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        return False
-    return constraints.ca
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _can_be_encrypted_for(certificate: x509.Certificate) -> bool:
-    if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
+    if not isinstance(_public_key(certificate), rsa.RSAPublicKey):
         return False
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment

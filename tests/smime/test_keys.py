@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,9 @@ from airflow_pop3_gateway.smime import Keyring, open_mail, sign_entity
 
 THEM, CA = "them@partner.example", "authority.example"
 US = identity("us@us.example")
+RSA, UNKNOWN = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("01", "63"))
+ODD = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(US.pem.decode()).replace(RSA, UNKNOWN)).encode()
+"""A certificate with a key of a kind nobody knows."""
 
 
 def known(certificate: Identity, address: str = THEM) -> Keyring:
@@ -106,6 +110,8 @@ def test_the_key_is_opened_by_its_passphrase() -> None:
         (Smime(partners=(Partner(THEM, identity(THEM, key="ec").pem, encrypt=True),)), "smime_partners"),
         (Smime(partners=(Partner(THEM, require_signed=True),)), "smime_partners"),
         (Smime(partners=(Partner(THEM, b"no pem"),)), "smime_partners"),
+        (Smime(partners=(Partner(THEM, ODD, encrypt=True),)), "smime_partners"),
+        (Smime(ODD, US.key_pem()), "smime_key"),
     ],
 )
 def test_what_does_not_work_is_said_by_option_and_without_secrets(smime: Smime, field: str) -> None:
