@@ -31,7 +31,7 @@ def smime_from(options: dict[str, Any]) -> Smime | None:
     if not certificate and not key and not partners:
         return None
     smime = Smime(
-        _read(certificate, "smime_certificate") if certificate else b"",
+        _read(certificate, "smime_certificate"),
         _read(key or certificate, "smime_key" if key else "smime_certificate"),
         passphrase,
         tuple(_partner(address, entry) for address, entry in partners.items()),
@@ -55,8 +55,7 @@ def _partner(address: str, entry: Any) -> Partner:
         if not isinstance(value, str if name == "certificate" else bool):
             raise _wrong(address, f"{name} must be {'a path' if name == 'certificate' else 'true or false'}.")
     switches = {name: entry.get(name, False) for name in _SWITCHES}
-    path = entry.get("certificate", "")
-    return Partner(address, _read(path, "smime_partners") if path else b"", **switches)
+    return Partner(address, _read(entry.get("certificate", ""), "smime_partners"), **switches)
 
 
 def _wrong(address: str, sentence: str) -> ConfigurationError:
@@ -64,6 +63,7 @@ def _wrong(address: str, sentence: str) -> ConfigurationError:
 
 
 def _read(path: str, field: str) -> bytes:
+    """The octets of a file; none where none is named."""
     if not path:
         return b""
     try:
