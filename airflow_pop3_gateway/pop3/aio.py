@@ -33,12 +33,12 @@ from airflow_pop3_gateway.pop3.dialogues import (
     Pause,
     Session,
     StartTls,
-    TlsInfo,
     Wish,
 )
 from airflow_pop3_gateway.pop3.inbox import Sink
 from airflow_pop3_gateway.pop3.link import (
     PATIENCE,
+    Client,
     Link,
     broken,
     protocol_log,
@@ -52,9 +52,8 @@ from airflow_pop3_gateway.pop3.tls import context_for, fingerprint_of
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
-_tokens = ThreadPoolExecutor(
-    4, "pop3-token"
-)  # an endpoint that hangs must not keep the loop's own few threads
+_tokens = ThreadPoolExecutor(4, "pop3-token")
+"""Of their own: an endpoint that hangs must not keep the loop's few threads."""
 _asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, asyncio.Task[list[Any]]]] = (
     weakref.WeakKeyDictionary()
 )
@@ -74,9 +73,8 @@ class _Octets(asyncio.BufferedProtocol):
         self.waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(
-            asyncio.Transport, transport
-        )  # by its methods: uvloop's is of no class of asyncio
+        # By its methods: uvloop's is of no class of asyncio.
+        self.transport = cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.link.space()
@@ -161,11 +159,11 @@ async def _look_up(address: Address) -> list[Any]:
     return await asyncio.shield(asked[address])
 
 
-class AsyncPop3Client:
+class AsyncPop3Client(Client):
     """:class:`blocking.Pop3Client` for an event loop: the same names, coroutines; sinks stay synchronous."""
 
     def __init__(self, site: RemoteSite) -> None:
-        self._session = Session(site, protocol_log(_logger, site.name))
+        super().__init__(Session(site, protocol_log(_logger, site.name)))
         self._octets: _Octets | None = None
         self._ends = 0.0
 
@@ -181,34 +179,6 @@ class AsyncPop3Client:
             await client.close()
             raise
         return client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._session}>"
-
-    @property
-    def greeting(self) -> str:
-        """The server's words after the first ``+OK``."""
-        return self._session.greeting
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """CAPA of the state reached."""
-        return self._session.capabilities
-
-    @property
-    def login_delay(self) -> int | None:
-        """Seconds to leave between logins, ``None`` where the server does not say."""
-        return self.capabilities.login_delay
-
-    @property
-    def expire(self) -> int | None:
-        """Days a mail is kept, ``None`` for ever or unknown."""
-        return self.capabilities.expire
-
-    @property
-    def tls(self) -> TlsInfo | None:
-        """What protects the session, ``None`` in the clear."""
-        return self._session.protection.info if self._session.protection else None
 
     async def stat(self) -> tuple[int, int]:
         """Number of mails, and their octets as the server counts."""
@@ -311,10 +281,9 @@ class AsyncPop3Client:
 
     async def _run(self, dialogue: Dialogue[T]) -> T:
         try:
+            # The loop looks at the socket, and digests: what the server said unasked is heard.
             await asyncio.sleep(0)
-            await asyncio.sleep(
-                0
-            )  # the loop looks at the socket, and digests: what the server said unasked is heard
+            await asyncio.sleep(0)
             wish = next(dialogue)
             while True:
                 try:

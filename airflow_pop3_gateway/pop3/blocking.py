@@ -34,12 +34,12 @@ from airflow_pop3_gateway.pop3.dialogues import (
     Pause,
     Session,
     StartTls,
-    TlsInfo,
     Wish,
 )
 from airflow_pop3_gateway.pop3.inbox import Sink
 from airflow_pop3_gateway.pop3.link import (
     PATIENCE,
+    Client,
     Link,
     broken,
     protocol_log,
@@ -60,7 +60,7 @@ MOMENT_MS = 2
 """Milliseconds after which fewer will do: a server that needs longer for ``MANY`` does not keep us busy anyway."""
 
 
-class Pop3Client:
+class Pop3Client(Client):
     """A session with a POP3 server. A context manager: leaving it closes, and only :meth:`quit` makes deletions count.
 
     Every method raises :class:`CommandRefused` (or its typed kin) when the server says ``-ERR``, and then goes on to
@@ -69,7 +69,7 @@ class Pop3Client:
     """
 
     def __init__(self, site: RemoteSite) -> None:
-        self._session = Session(site, protocol_log(_logger, site.name))
+        super().__init__(Session(site, protocol_log(_logger, site.name)))
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._link = Link(self._session.wire)
@@ -89,34 +89,6 @@ class Pop3Client:
             client.close()
             raise
         return client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._session}>"
-
-    @property
-    def greeting(self) -> str:
-        """The server's words after the first ``+OK``."""
-        return self._session.greeting
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """CAPA of the state reached."""
-        return self._session.capabilities
-
-    @property
-    def login_delay(self) -> int | None:
-        """Seconds to leave between logins, ``None`` where the server does not say."""
-        return self.capabilities.login_delay
-
-    @property
-    def expire(self) -> int | None:
-        """Days a mail is kept, ``None`` for ever or unknown."""
-        return self.capabilities.expire
-
-    @property
-    def tls(self) -> TlsInfo | None:
-        """What protects the session, ``None`` in the clear."""
-        return self._session.protection.info if self._session.protection else None
 
     def stat(self) -> tuple[int, int]:
         """Number of mails, and their octets as the server counts."""

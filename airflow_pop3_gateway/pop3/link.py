@@ -19,7 +19,8 @@ from airflow_pop3_gateway.errors import (
     TimedOut,
     WrongState,
 )
-from airflow_pop3_gateway.pop3.dialogues import Session
+from airflow_pop3_gateway.pop3.dialogues import Session, TlsInfo
+from airflow_pop3_gateway.pop3.replies import Capabilities
 from airflow_pop3_gateway.pop3.tls import TlsLayer
 from airflow_pop3_gateway.pop3.wire import Log, Wire
 
@@ -105,6 +106,41 @@ class Link:
     def _closed(self) -> NoReturn:
         self.wire.no_surplus()  # its last words say more
         raise ConnectionLost("the server closed the connection.")
+
+
+class Client:
+    """What both clients tell of their session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._session}>"
+
+    @property
+    def greeting(self) -> str:
+        """The server's words after the first ``+OK``."""
+        return self._session.greeting
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """CAPA of the state reached."""
+        return self._session.capabilities
+
+    @property
+    def login_delay(self) -> int | None:
+        """Seconds to leave between logins, ``None`` where the server does not say."""
+        return self.capabilities.login_delay
+
+    @property
+    def expire(self) -> int | None:
+        """Days a mail is kept, ``None`` for ever or unknown."""
+        return self.capabilities.expire
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What protects the session, ``None`` in the clear."""
+        return self._session.protection.info if self._session.protection else None
 
 
 def protocol_log(logger: logging.Logger, name: str) -> Log | None:
