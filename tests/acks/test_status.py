@@ -8,32 +8,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.transfers import transfer
 
 from airflow_pop3_gateway.acks.status import RecipientStatus, SentStatus, status_of
-from airflow_pop3_gateway.records.sent import (
-    EVENT_SCHEMA,
-    SENT_SCHEMA,
-    EventRow,
-    SentEvent,
-    SentRecipient,
-    SentTransfer,
-)
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent, SentTransfer
 
 A, B = "a@partner.example", "b@partner.example"
-TO_BOTH = SentTransfer(
-    schema=SENT_SCHEMA,
-    key="k",
-    local_ident="l",
-    xfer_ident="<i@we>",
-    message_id="<i@we>",
-    type="XFER",
-    smtp_conn_id="relay",
-    from_="us@we",
-    recipients=(SentRecipient(A), SentRecipient(B, "cc")),
-    subject="",
-    created_at="2026-11-23T11:00:00.000Z",
-    requested=("dsn", "mdn"),
-)
+TO_BOTH = transfer(A, B)
 SAYS: dict[str, tuple[str, Any]] = {
     "accepted": ("smtp", "undefined"),
     "refused": ("smtp", "negative"),
@@ -61,8 +42,8 @@ def event(name: str, **said: str) -> SentEvent:
 SENT = event("smtp-0001", a="accepted", b="accepted")
 
 
-def status(*events: SentEvent, transfer: SentTransfer = TO_BOTH) -> SentStatus:
-    return status_of(transfer, events)
+def status(*events: SentEvent, of: SentTransfer = TO_BOTH) -> SentStatus:
+    return status_of(of, events)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +121,14 @@ def test_who_reports_has_got_it_whatever_the_relay_said() -> None:
 
 def test_who_asks_for_nothing_waits_for_nothing_and_still_learns_of_a_failure() -> None:
     silent = msgspec.structs.replace(TO_BOTH, requested=())
-    assert status(SENT, transfer=silent).state == "ENDED"
-    assert status(SENT, event("1", a="failed"), transfer=silent).state == "NACKED_XFB"
+    assert status(SENT, of=silent).state == "ENDED"
+    assert status(SENT, event("1", a="failed"), of=silent).state == "NACKED_XFB"
 
 
 def test_a_ready_made_mail_waits_for_its_delivery_only() -> None:
     ready = msgspec.structs.replace(TO_BOTH, requested=("dsn",))
-    assert status(SENT, event("1", a="delivered"), transfer=ready).state == "ENDED_TO_ACK"
-    assert status(SENT, event("1", a="delivered", b="relayed"), transfer=ready).state == "ENDED"
+    assert status(SENT, event("1", a="delivered"), of=ready).state == "ENDED_TO_ACK"
+    assert status(SENT, event("1", a="delivered", b="relayed"), of=ready).state == "ENDED"
 
 
 # -- whatever comes ---------------------------------------------------------------------------------------------

@@ -10,41 +10,20 @@ from typing import Any
 import msgspec
 import pytest
 from support.maildrop import Maildrop
+from support.transfers import IDENT, transfer
 
 from airflow_pop3_gateway.acks import mdn
 from airflow_pop3_gateway.errors import StoreCorrupt, StoreUnavailable
 from airflow_pop3_gateway.gateway import classify, track
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Acknowledges, TransferRecord
-from airflow_pop3_gateway.records.sent import (
-    EVENT_SCHEMA,
-    SENT_SCHEMA,
-    EventRow,
-    SentEvent,
-    SentRecipient,
-    SentTransfer,
-)
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent, SentRecipient, SentTransfer
 from airflow_pop3_gateway.store import Store, layout, sent
 from airflow_pop3_gateway.store.transfers import read_lines, read_record
 
-IDENT = "<edi.20261123080000.0a1b2c@us.example>"
 A, B = "a@partner.example", "b@partner.example"
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
-TRANSFER = SentTransfer(
-    schema=SENT_SCHEMA,
-    key=sent.key_of(IDENT),
-    local_ident="0a1b2c",
-    xfer_ident=IDENT,
-    message_id=IDENT,
-    type="XFER",
-    smtp_conn_id="relay",
-    from_="edi@us.example",
-    recipients=(SentRecipient(A), SentRecipient(B)),
-    subject="Orders",
-    created_at="2026-11-23T07:00:00.000Z",
-    requested=("dsn", "mdn"),
-    ack_deadline="2026-11-23T11:00:00.000Z",
-)
+TRANSFER = transfer(A, B, ack_deadline="2026-11-23T11:00:00.000Z")
 _numbers = itertools.count(1)
 
 

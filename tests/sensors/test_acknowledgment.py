@@ -12,27 +12,21 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.serde import deserialize, serialize
 from support.tasks import Outcome
+from support.transfers import IDENT, transfer
 
 from airflow_pop3_gateway.errors import AcknowledgmentOverdue, NotAcknowledged, StoreUnavailable
 from airflow_pop3_gateway.gateway import track
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.hooks.track import overdue_transfers, track_transfer
 from airflow_pop3_gateway.operators import OverdueOperator
-from airflow_pop3_gateway.records.sent import (
-    EVENT_SCHEMA,
-    SENT_SCHEMA,
-    EventRow,
-    SentEvent,
-    SentRecipient,
-    SentTransfer,
-)
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent
 from airflow_pop3_gateway.sensors import AcknowledgmentSensor
 from airflow_pop3_gateway.sensors import acknowledgment as acknowledgment_sensor
 from airflow_pop3_gateway.store import Store, sent
 from airflow_pop3_gateway.triggers import AcknowledgmentTrigger, acknowledgment
 
 Run = Callable[[Any], Outcome]
-IDENT, A = "<edi.20261123080000.0a1b2c@us.example>", "a@partner.example"
+A = "a@partner.example"
 KEY = sent.key_of(IDENT)
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
 
@@ -44,22 +38,8 @@ def store(base_path: str) -> Store:
 
 def send(store: Store, deadline: str | None = None) -> dict[str, str]:
     """A transfer the relay took; what the sending task returned of it."""
-    transfer = SentTransfer(
-        schema=SENT_SCHEMA,
-        key=KEY,
-        local_ident="0a1b2c",
-        xfer_ident=IDENT,
-        message_id=IDENT,
-        type="XFER",
-        smtp_conn_id="relay",
-        from_="edi@us.example",
-        recipients=(SentRecipient(A),),
-        subject="Orders",
-        created_at="2019-12-31T08:00:00.000Z",
-        requested=("dsn", "mdn"),
-        ack_deadline=deadline,
-    )
-    sent.create(store, transfer)
+    made = transfer(A, created_at="2019-12-31T08:00:00.000Z", ack_deadline=deadline)
+    sent.create(store, made)
     happens(store, "smtp-0001", "smtp", EventRow(A, "undefined", "accepted"))
     return {"key": KEY, "base_path": store.url}
 

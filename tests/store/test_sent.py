@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+from support.transfers import IDENT, transfer
 
-from airflow_pop3_gateway.records.sent import (
-    EVENT_SCHEMA,
-    SENT_SCHEMA,
-    EventRow,
-    SentEvent,
-    SentRecipient,
-    SentTransfer,
-)
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent
 from airflow_pop3_gateway.store import Store, sent
 
-IDENT = "<orders.20261123110000.0a1b2c3d4e5f@we.example>"
-TRANSFER = SentTransfer(
-    schema=SENT_SCHEMA,
-    key=sent.key_of(IDENT),
-    local_ident="0a1b2c3d4e5f",
-    xfer_ident=IDENT,
-    message_id=IDENT,
-    type="XFER",
-    smtp_conn_id="smtp_default",
-    from_="orders@we.example",
-    recipients=(SentRecipient("in@partner.example"), SentRecipient("log@we.example", "bcc")),
-    subject="Order 7",
-    created_at="2026-11-23T11:00:00.000Z",
-    requested=("dsn", "mdn"),
-)
+TRANSFER = transfer("in@partner.example", "log@us.example")
 
 
 def event(name: str, at: str) -> SentEvent:

@@ -9,20 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.transfers import IDENT, transfer
 
 from airflow_pop3_gateway.cli import main
-from airflow_pop3_gateway.records.sent import (
-    EVENT_SCHEMA,
-    SENT_SCHEMA,
-    EventRow,
-    SentEvent,
-    SentRecipient,
-    SentTransfer,
-)
+from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent
 from airflow_pop3_gateway.store import Store, sent
 from airflow_pop3_gateway.testing.object_store import S3Server
 
-IDENT = "<edi.20261123080000.0a1b2c@us.example>"
 KEY = sent.key_of(IDENT)
 Call = Callable[..., str]
 
@@ -32,22 +25,14 @@ def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     """A transfer to two, of whom one has answered and one could not be reached; runs the verb."""
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     store = Store.at(tmp_path)
-    transfer = SentTransfer(
-        schema=SENT_SCHEMA,
-        key=KEY,
-        local_ident="0a1b2c",
-        xfer_ident=IDENT,
-        message_id=IDENT,
-        type="XFER",
-        smtp_conn_id="relay",
-        from_="edi@us.example",
-        recipients=(SentRecipient("a@x.example"), SentRecipient("b@x.example")),
+    made = transfer(
+        "a@x.example",
+        "b@x.example",
         subject="\x1b[31mOrders",
         created_at="2020-01-01T00:00:00.000Z",
-        requested=("dsn", "mdn"),
         ack_deadline="2020-01-01T04:00:00.000Z",
     )
-    sent.create(store, transfer)
+    sent.create(store, made)
     rows = (
         EventRow("a@x.example", "undefined", "accepted"),
         EventRow("b@x.example", "undefined", "accepted"),
