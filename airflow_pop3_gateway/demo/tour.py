@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,8 @@ def _what_became(line: dict[str, Any]) -> str:
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    line: Callable[[list[str]], str] = lambda row: "  ".join(  # noqa: E731
-        cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-    ).rstrip()
+
+    def line(row: list[str]) -> str:
+        return "  ".join(map(str.ljust, row, widths)).rstrip()
+
     return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, rows)])

@@ -174,7 +174,7 @@ class Diary:
         if self._state is not None:
             try:
                 value = await self._state.aget("pop3_watermark", {})
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it
                 self._tell(error)
             else:
                 if isinstance(value, dict) and {"rung_at", "digest", "again_after"} <= value.keys():
@@ -194,7 +194,7 @@ class Diary:
             if watermark and watermark != self._watermark:
                 await self._state.aset("pop3_watermark", watermark)
             await self._state.aset("pop3_health", {**health, "noted_at": layout.timestamp(now)})
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it
             self._tell(error)
             return
         self._in_trouble = False

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.orders import base_path
 
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 
-
-@pytest.fixture(autouse=True)
-def base_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The configured base path, a folder."""
-    url = (tmp_path / "base").as_uri()
-    monkeypatch.setenv("AIRFLOW__POP3_GATEWAY__BASE_PATH", url)
-    return url
+__all__ = ["base_path"]
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def define(connection: Callable[..., str]) -> Callable[..., str]:
             port=server.port,
             login="orders",
             password=password or server.password,
-            extra=json.loads(json.dumps(extra)),
+            extra=extra,
         )
 
     return define_it
