@@ -56,7 +56,9 @@ def test_the_test_button_says_what_receipts_need(server: FaultyPop3Server, conne
 
 def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
     """It says so too while its API or a secrets backend is away: retries decide, and they cost no login."""
-    with pytest.raises(ConfigurationError, match="cannot read it now; create it with type pop3") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"'nobody'.* cannot read it now; create it with type pop3"
+    ) as caught:
         _ = Pop3Hook("nobody").site
     assert caught.value.retriable
 
@@ -107,8 +109,3 @@ def test_a_refused_login_is_our_typed_error(server: FaultyPop3Server, connection
     define(connection, server, password="falsch")
     with pytest.raises(AuthenticationFailed):
         Pop3Hook("orders").get_conn()
-
-
-def test_a_connection_that_does_not_exist_is_refused_with_its_name() -> None:
-    with pytest.raises(ConfigurationError, match="'nowhere'"):
-        _ = Pop3Hook("nowhere").site

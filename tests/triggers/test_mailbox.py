@@ -14,7 +14,7 @@ from airflow.triggers.shared_stream import SharedStreamManager
 
 from airflow_pop3_gateway.gateway.peek import Awaited, Sight
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
-from airflow_pop3_gateway.triggers import Pop3MailboxTrigger, mailbox, watch
+from airflow_pop3_gateway.triggers import Pop3MailboxTrigger, watch
 from airflow_pop3_gateway.triggers.mailbox import AFTER_RESTART, LEAST_OFTEN, RING_AGAIN, Bell, Diary
 from airflow_pop3_gateway.triggers.watch import Trouble
 
@@ -264,4 +264,3 @@ def test_where_streams_are_not_shared_it_watches_by_itself(
         return await anext(Pop3MailboxTrigger("orders").run())
 
     assert asyncio.run(first()).payload["messages"] == 1
-    assert mailbox.RING_AGAIN < mailbox.LEAST_OFTEN

@@ -25,8 +25,6 @@ Output = pytest.CaptureFixture[str]
 def password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POP3_PASSWORD", "secret")
     monkeypatch.setenv("COLUMNS", "120")
-    # The verb says "server" for a connection; the test takes it back.
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
 
 
 def by_options(server: Any, *words: str) -> list[str]:

@@ -17,9 +17,8 @@ from airflow_pop3_gateway.testing.smtp_server import SmtpServer
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def base(tmp_path: Path) -> list[str]:
     """The options for a base path of its own."""
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     return ["--base-path", tmp_path.as_uri()]
 
 

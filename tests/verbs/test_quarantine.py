@@ -25,8 +25,6 @@ def base(maildrop: Callable[..., Maildrop], tmp_path: Path, monkeypatch: pytest.
     classify(drop.site, drop.store)
     connection = {"conn_type": "pop3", "host": "127.0.0.1", "login": "edi", "extra": {"security": "plain"}}
     monkeypatch.setenv("AIRFLOW_CONN_EDI", json.dumps(connection))
-    # The verb says "server"; the test takes it back.
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
     return tmp_path.as_uri()
 
 

@@ -21,7 +21,6 @@ def drop(
     maildrop: Callable[..., Maildrop],
     smtp_server: Callable[..., SmtpServer],
     connection: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Maildrop:
     """A classified mailbox where one request waits for a person, its connection, and a relay."""
     asking = multipart(1, attachment(b"a.txt", b"a"), headers=ASKS_FOR_A_RECEIPT + b"Subject: \x1b[31m\r\n")
@@ -34,7 +33,6 @@ def drop(
     drop.relay = relay  # type: ignore[attr-defined]
     connection("smtp_default", conn_type="smtp", host=relay.host, port=relay.port,
                extra={"disable_ssl": True, "disable_tls": True})  # fmt: skip
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     return drop
 
 

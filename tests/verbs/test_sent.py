@@ -21,9 +21,8 @@ Call = Callable[..., str]
 
 
 @pytest.fixture
-def call(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
     """A transfer to two, of whom one has answered and one could not be reached; runs the verb."""
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     store = Store.at(tmp_path)
     made = transfer(
         "a@x.example",
@@ -93,13 +92,10 @@ def test_what_airflow_logs_is_not_among_what_was_asked_for(
 
 
 @pytest.mark.usefixtures("database")
-def test_the_store_may_lie_behind_a_connection_of_airflows_database(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_may_lie_behind_a_connection_of_airflows_database(s3_server: S3Server) -> None:
     from airflow.models import Connection
     from airflow.utils.session import create_session
 
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # the verb says "server"; the test takes it back
     with create_session() as session:
         session.add(Connection.from_json(s3_server.airflow_connection(), conn_id="in_database"))
     assert main(["sent", "list", "--base-path", f"s3://in_database@{s3_server.bucket}/sent"]) == 0
