@@ -15,7 +15,9 @@ A_BASE_PATH = "a URL, as file:///… or s3://connection_id@bucket/prefix"
 A_MAILBOX = "the id of a connection of type pop3"
 
 
-def refuse_unless(operator: BaseOperator, name: str, value: Any, kind: type, meaning: str) -> None:
+def refuse_unless(
+    operator: BaseOperator, name: str, value: Any, kind: type | tuple[type, ...], meaning: str
+) -> None:
     """Refuse an argument of a wrong type while the DAG is parsed; what another task will bring is not known then.
 
     :raises ConfigurationError: naming the task, the argument and what it must be.

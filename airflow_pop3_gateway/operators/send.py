@@ -18,7 +18,7 @@ from airflow_pop3_gateway.hooks.send import send_transfer
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_KINDS: Mapping[str, tuple[Any, str]] = {
+_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "file": ((str, ObjectStoragePath), "a URL, as file:///… or s3://connection_id@bucket/key"),
     "message": (str, "a text"),
     "ready_made": ((str, ObjectStoragePath), "the URL of a whole mail"),

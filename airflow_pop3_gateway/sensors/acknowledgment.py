@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_pop3_gateway.errors import StoreUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
+from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.links import TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import open_store
@@ -54,6 +55,8 @@ class AcknowledgmentSensor(BaseSensorOperator):
         self.sent = sent
         self.base_path = base_path
         self.deferrable = deferrable
+        refuse_unless(self, "sent", sent, (str, Mapping), "the output of the task that sent it, or a key")
+        refuse_unless(self, "base_path", base_path, str, A_BASE_PATH)
 
     def execute(self, context: Context) -> Any:
         """Look; while it waits, defer, or poke again as Airflow's sensors do."""

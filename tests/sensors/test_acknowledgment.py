@@ -14,7 +14,12 @@ from airflow.sdk.serde import deserialize, serialize
 from support.tasks import Outcome
 from support.transfers import IDENT, transfer
 
-from airflow_pop3_gateway.errors import AcknowledgmentOverdue, NotAcknowledged, StoreUnavailable
+from airflow_pop3_gateway.errors import (
+    AcknowledgmentOverdue,
+    ConfigurationError,
+    NotAcknowledged,
+    StoreUnavailable,
+)
 from airflow_pop3_gateway.gateway import track
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.hooks.track import overdue_transfers, track_transfer
@@ -126,6 +131,12 @@ def test_what_the_triggerer_saw_is_judged_by_the_task(store: Store, base_path: s
     event = {"tracked": track.tracked(store, KEY, utc_now()).to_json()}
     with pytest.raises(AirflowSkipException, match="NotAcknowledged"):
         sensor(output, soft_fail=True).execute_complete({}, event)
+
+
+@pytest.mark.parametrize("wrong", [{"sent": ["a"]}, {"base_path": 7}])
+def test_wrong_arguments_are_refused_when_the_dag_is_parsed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        AcknowledgmentSensor(task_id="wait", **{"sent": KEY, **wrong})
 
 
 # -- the triggerer ----------------------------------------------------------------------------------------------
