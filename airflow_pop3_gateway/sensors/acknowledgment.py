@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_pop3_gateway.errors import StoreUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.links import TransfersLink
-from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.outcome import softly, told_to_airflow
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.hooks.track import place_of, reference
 from airflow_pop3_gateway.triggers import AcknowledgmentTrigger
@@ -62,7 +62,8 @@ class AcknowledgmentSensor(BaseSensorOperator):
         """Look; while it waits, defer, or poke again as Airflow's sensors do."""
         if not self.deferrable:
             return super().execute(context)
-        found = self._looked()
+        with softly(self):
+            found = self._looked()
         if found is None:
             key, place = self._place()
             self.defer(
@@ -74,9 +75,10 @@ class AcknowledgmentSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The triggerer saw how it ended."""
-        if "error" in event:
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
-        return self._judged(Tracked.from_json(event["tracked"]))
+        with softly(self):
+            if "error" in event:
+                raise AirflowFailException(f"{event['error']}: {event['message']}")
+            return self._judged(Tracked.from_json(event["tracked"]))
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once. :raises AirflowFailException: when it ended badly, or there is no such transfer."""
@@ -99,12 +101,5 @@ class AcknowledgmentSensor(BaseSensorOperator):
 
     def _judged(self, found: Tracked) -> dict[str, Any] | None:
         """What the task returns, ``None`` while the transfer waits."""
-        try:
-            with told_to_airflow():
-                if not closed(found):
-                    return None
-                return reference(found, self._place()[1])
-        except AirflowFailException as error:
-            if self.deferrable and (self.soft_fail or self.never_fail):
-                raise AirflowSkipException(str(error)) from error
-            raise
+        with told_to_airflow():
+            return reference(found, self._place()[1]) if closed(found) else None

@@ -12,13 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
 from airflow_pop3_gateway.gateway.peek import Awaited, Look, Lookout, patient
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.links import TransfersLink
-from airflow_pop3_gateway.hooks.outcome import told_to_airflow
+from airflow_pop3_gateway.hooks.outcome import softly, told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
 from airflow_pop3_gateway.triggers import Pop3MailTrigger
@@ -77,12 +77,8 @@ class Pop3MailSensor(BaseSensorOperator):
         """Look; without enough mail, defer, or poke again as Airflow's sensors do."""
         if not self.deferrable:
             return super().execute(context)
-        try:
+        with softly(self):
             found = self.poke(context)
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
         if not isinstance(found, PokeReturnValue):
             self.defer(
                 trigger=Pop3MailTrigger(
@@ -98,8 +94,9 @@ class Pop3MailSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """The triggerer saw enough mail, or met an error that waiting cannot mend."""
-        if "error" in event:
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
+        with softly(self):
+            if "error" in event:
+                raise AirflowFailException(f"{event['error']}: {event['message']}")
         return self._result(Look.from_json(event["look"]))
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
