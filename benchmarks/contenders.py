@@ -43,6 +43,9 @@ class Case:
         return ", ".join(words)
 
 
+Commands = Callable[[Case, Path], list[list[str]]]
+
+
 @dataclass(frozen=True)
 class Contender:
     """:ivar commands: the processes to start at once; :ivar kept: how many mails lie below the folder.
@@ -54,7 +57,7 @@ class Contender:
 
     name: str
     version: str
-    commands: Callable[[Case, Path], list[list[str]]]
+    commands: Commands
     kept: Callable[[Path, Case], int]
     waits: bool = False
     pipelines: bool = False
@@ -69,7 +72,7 @@ class Contender:
         return most if self.pipelines or not case.round_trip_ms else 1
 
 
-def worker(name: str, one_process: bool, bound: int | None = None) -> Callable[[Case, Path], list[list[str]]]:
+def worker(name: str, one_process: bool, bound: int | None = None) -> Commands:
     """Commands for :mod:`benchmarks.worker`. :param bound: octets of address space a process may have."""
 
     def commands(case: Case, out: Path) -> list[list[str]]:
@@ -190,8 +193,8 @@ def _curl(case: Case, out: Path) -> list[list[str]]:
     ]
 
 
-def _version(program: str, *arguments: str) -> str:
-    found = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+def _version(program: str) -> str:
+    found = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     return next(iter((found.stdout or found.stderr).splitlines()), "").strip()
 
 
@@ -223,11 +226,11 @@ def raw_reader(folder: Path) -> Contender:
     return Contender("raw reader", version, commands, _everything, waits=compiled is None, pipelines=True)
 
 
-PEERS: Mapping[str, tuple[str, str, Callable[[Case, Path], list[list[str]]], Callable[[Path, Case], int]]] = {
-    "mpop": ("mpop", "--version", _mpop, _maildirs),
-    "fetchmail": ("fetchmail", "--version", _fetchmail, _batches),
-    "getmail6": ("getmail", "--version", _getmail, _maildirs),
-    "curl": ("curl", "--version", _curl, _files),
+PEERS: Mapping[str, tuple[str, Commands, Callable[[Path, Case], int]]] = {
+    "mpop": ("mpop", _mpop, _maildirs),
+    "fetchmail": ("fetchmail", _fetchmail, _batches),
+    "getmail6": ("getmail", _getmail, _maildirs),
+    "curl": ("curl", _curl, _files),
 }
 SLOW = {"getmail6"}
 PIPELINES = {"mpop"}
@@ -258,12 +261,10 @@ def contenders(folder: Path, gateway_version: str) -> tuple[list[Contender], lis
         Contender("poplib", sys.version.split()[0], worker("poplib", one_process=False), _files, waits=True),
     ]
     absent = []
-    for name, (program, option, commands, kept) in PEERS.items():
+    for name, (program, commands, kept) in PEERS.items():
         if shutil.which(program):
-            version = _version(program, option)
-            present.append(
-                Contender(name, version, commands, kept, pipelines=name in PIPELINES, slow=name in SLOW)
-            )
+            traits = {"pipelines": name in PIPELINES, "slow": name in SLOW}
+            present.append(Contender(name, _version(program), commands, kept, **traits))
         else:
             absent.append(name)
     return present, absent

@@ -16,11 +16,11 @@ from pathlib import Path
 from benchmarks.contenders import Case, Contender, spooled, worker
 from benchmarks.dovecot import Dovecot
 from benchmarks.mailboxes import Kind, fill
+from benchmarks.report import MIB
 from benchmarks.rounds import run_once
 
 OCTETS = 1 << 30
 BOUND = 256 << 20
-MIB = 1 << 20
 
 
 def run(scale: float, out: Path | None, say: Callable[[str], None]) -> dict[str, object]:

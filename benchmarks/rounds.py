@@ -14,6 +14,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ def run_once(contender: Contender, case: Case, out: Path, timeout: float) -> tup
         subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True)
         for command in commands
     ]
+    watchdog = threading.Timer(timeout, _end, [processes])
+    watchdog.start()
     try:
         if contender.waits:
             for process in processes:
@@ -82,20 +85,26 @@ def run_once(contender: Contender, case: Case, out: Path, timeout: float) -> tup
             outputs.append(process.stdout.readline() if contender.waits else process.stdout.read())
             seconds = time.perf_counter() - started
         for process, output in zip(processes, outputs, strict=True):
-            if process.wait(timeout) != 0:
+            if process.wait() != 0:
                 raise RuntimeError(
                     f"{contender.name} ended with {process.returncode}: {output.decode(errors='replace')[-2000:]}"
                 )
     finally:
+        watchdog.cancel()
+        _end(processes)
         for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, 9)
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     stream.close()
     growth = max((json.loads(output)["growth"] for output in outputs), default=0) if contender.waits else 0
     return seconds, growth
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
 
 
 def compare(
@@ -121,7 +130,7 @@ def compare(
                     expected = case.mailbox.count * len(case.logins)
                     if (kept := contender.kept(out, case)) != expected:
                         raise RuntimeError(f"kept {kept} of {expected} mails")
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
+            except RuntimeError as error:
                 series.failure = str(error)
                 say(f"  {contender.name}: {error}")
             else:

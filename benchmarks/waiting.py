@@ -30,7 +30,7 @@ import psutil
 from airflow_pop3_gateway.demo.standalone import settings
 from benchmarks.dovecot import free_port, program
 from benchmarks.report import MIB, machine
-from benchmarks.watching import Real, names, running
+from benchmarks.watching import Real, airflow_of, names, running
 
 RESULTS = Path(__file__).parent / "results" / "waiting.json"
 INTERVAL = 60
@@ -62,9 +62,8 @@ def environment(home: Path, practice: str, server: Real, mailboxes: int) -> dict
         "pop3": {"conn_type": "pop3", "port": server.port, "extra": {"security": "plain"}},
         "imap": {"conn_type": "imap", "port": server.imap_port, "extra": {"use_ssl": False}},
     }[practice.partition("-")[0]]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return {
-        **inherited,
+        **airflow_of(home),
         **settings(free_port()),
         **{
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(
@@ -72,18 +71,10 @@ def environment(home: Path, practice: str, server: Real, mailboxes: int) -> dict
             )
             for name in names(mailboxes)
         },
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "NO_PROXY": "127.0.0.1,localhost",
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
         "AIRFLOW__CORE__PARALLELISM": str(mailboxes),
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(mailboxes),
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the benchmark, of 32 octets",
-        "AIRFLOW__POP3_GATEWAY__BASE_PATH": (home / "base").as_uri(),
     }
 
 

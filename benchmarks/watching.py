@@ -155,6 +155,22 @@ def names(maildrops: int, slow: int = 0) -> list[str]:
     return [f"site{number:04d}" for number in range(slow, maildrops)]
 
 
+def airflow_of(home: Path) -> dict[str, str]:
+    """What an Airflow of its own needs in its environment; nothing of another one is inherited."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    return {
+        **inherited,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
+        "AIRFLOW__POP3_GATEWAY__BASE_PATH": (home / "base").as_uri(),
+    }
+
+
 def environment(
     home: Path, maildrops: int, port: int, interval: float, slow: int, silent: int
 ) -> dict[str, str]:
@@ -163,22 +179,14 @@ def environment(
             "extra": {"security": "plain", "auth": "basic", "poll_interval": interval}}  # fmt: skip
     answering = set(names(maildrops, slow))
     ports = {name: port if name in answering else silent for name in names(maildrops)}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return {
-        **inherited,
+        **airflow_of(home),
         **{
             f"AIRFLOW_CONN_{name.upper()}": json.dumps({**site, "login": name, "port": where})
             for name, where in ports.items()
         },
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
         "AIRFLOW__TRIGGERER__CAPACITY": str(maildrops + 10),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "0",
-        "AIRFLOW__POP3_GATEWAY__BASE_PATH": (home / "base").as_uri(),
         "BENCH_MAILDROPS": str(maildrops),
         "BENCH_LAG": str(home / "lag.jsonl"),
     }

@@ -19,7 +19,6 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def gateway(job: dict[str, Any], login: str, out: Path) -> None:
         ca_file=job["ca_file"],
         retention="keep",
     )
-    retrieve(site, Store.at(out), Pop3Client.connect, now=lambda: datetime.now(timezone.utc))
+    retrieve(site, Store.at(out), Pop3Client.connect)
 
 
 def naive(job: dict[str, Any], login: str, out: Path) -> None:
@@ -113,7 +112,7 @@ def main() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    print(json.dumps({"peak": memory("VmHWM"), "growth": memory("VmHWM") - before}), flush=True)
+    print(json.dumps({"growth": memory("VmHWM") - before}), flush=True)
     sys.exit(1 if failures else 0)
 
 
