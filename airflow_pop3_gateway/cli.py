@@ -73,9 +73,10 @@ _CONNECTION = argument("connection", help="id of an Airflow connection of type p
 _BASE_PATH = argument(
     "--base-path", metavar="URL", help="where everything lies; default: [pop3_gateway] base_path"
 )
+_RULES = argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects")
 _ON_A_SITE = (
     _BASE_PATH,
-    argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
+    _RULES,
     argument(
         "--multiple-attachments",
         choices=("recover", "extract"),
@@ -142,7 +143,7 @@ VERBS = (
             argument("files", nargs="+", metavar="FILE", help="a mail as a file, - for standard input"),
             argument("--json", action="store_true", help="one JSON object for each file, one a line"),
             argument("--application", default="MAIL", help="the Application that is proposed"),
-            argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
+            _RULES,
             argument(
                 "--multiple-attachments",
                 choices=("recover", "extract"),

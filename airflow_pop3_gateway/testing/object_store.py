@@ -21,10 +21,10 @@ class S3Server:
     :ivar endpoint_url: where; :ivar bucket: its name; :ivar storage_options: for fsspec and ``UPath``.
     """
 
-    def __init__(self, bucket: str = "mail", port: int = 0) -> None:
+    def __init__(self, bucket: str = "mail") -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.bucket = bucket
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 
     def __enter__(self) -> S3Server:
         self._server.start()
