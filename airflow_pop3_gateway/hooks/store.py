@@ -84,6 +84,8 @@ def _check(url: str) -> None:
     """Refuse what fsspec would take for a place nobody meant."""
     parts = urlsplit(url)
     conn_id, _, host = parts.netloc.rpartition("@")
+    if ":" in conn_id:
+        raise _unusable(f"{parts.scheme}://…@{host}{parts.path}", "no password belongs there")
     if parts.scheme in ("", "file", "local"):
         if host or not parts.path.startswith("/"):
             raise _unusable(url, "a folder must be an absolute path, the same for every worker")

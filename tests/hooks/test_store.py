@@ -56,6 +56,13 @@ def test_a_place_that_nobody_can_mean_is_refused_with_the_remedy(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_password_in_a_base_path_is_refused_and_not_repeated() -> None:
+    """fsspec would take it for some stores; here it would go into records, logs and XComs."""
+    with pytest.raises(ConfigurationError, match="no password") as caught:
+        open_store("s3://AKIA:hush@bucket/prefix")
+    assert "hush" not in str(caught.value)
+
+
 def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
     with pytest.raises(ConfigurationError, match="cannot read it now") as caught:
         open_store("s3://nobody@bucket/prefix")
