@@ -9,7 +9,6 @@ Invariant: a keyring that was made works; a signer nobody vouched for is never t
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +29,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from airflow_pop3_gateway.config import wildcards
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.partners import Partner, Smime
 
@@ -94,14 +94,11 @@ class Keyring:
 
     def partner(self, address: str) -> PartnerKeys | None:
         """Who has this address: by its own entry, else by the first pattern that fits."""
-        address = address.lower()
         for keys in self.partners:
-            if keys.partner.address.lower() == address:
+            if keys.partner.address.lower() == address.lower():
                 return keys
-        for keys in self.partners:
-            if fnmatch.fnmatchcase(address, keys.partner.address.lower().replace("[", "[[]")):
-                return keys
-        return None
+        fits = (keys for keys in self.partners if wildcards(keys.partner.address).fullmatch(address))
+        return next(fits, None)
 
     @cached_property
     def known(self) -> tuple[x509.Certificate, ...]:
