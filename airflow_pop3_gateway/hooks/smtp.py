@@ -138,7 +138,7 @@ class GatewaySmtpHook(SmtpHook):
             return missing(self.smtp_conn_id, "smtp", "smtp_conn_id")
         advice = f"Correct connection {self.smtp_conn_id!r}"
         if isinstance(cause, smtplib.SMTPAuthenticationError) and cause.smtp_code >= 500:
-            reply = _text(cause.smtp_code, cause.smtp_error)
+            reply = submission.on_one_line(cause.smtp_code, cause.smtp_error)
             return ConfigurationError(
                 f"{self._place} refused the login ({reply}). {advice}: login and password.", field="password"
             )
@@ -169,11 +169,6 @@ class GatewaySmtpHook(SmtpHook):
     @property
     def _place(self) -> str:
         return f"SMTP relay {self.host}:{self.port}" if self.smtp_connection else "SMTP relay"
-
-
-def _text(code: int, words: bytes | str) -> str:
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-    return f"{code} {' '.join(text.split())}"
 
 
 def _refusal(refused: Mapping[str, str]) -> AcknowledgmentError:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from airflow_pop3_gateway.errors import ConfigurationError, RelayRefused, RelayUnavailable
 from airflow_pop3_gateway.gateway.send import Envelope, Submitted
 from airflow_pop3_gateway.mail.compose import Chunks
+from airflow_pop3_gateway.mail.words import printable
 
 LAST_REPLY = 600.0
 """Seconds to wait for the reply to a mail at least (RFC 5321 §4.5.3.2.6)."""
@@ -154,11 +155,16 @@ def _on_the_wire(octets: Iterable[bytes]) -> Iterator[bytearray]:
     yield buffer
 
 
+def on_one_line(code: int, words: bytes | str) -> str:
+    """A reply for logs, records and errors, without control characters."""
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return " ".join(f"{code} {printable(text)}".split())
+
+
 def _text(client: smtplib.SMTP, reply: tuple[int, bytes]) -> str:
-    """A reply as one line. :raises RelayUnavailable: when the server closes the connection with it."""
-    code, words = reply
-    text = f"{code} {' '.join(words.decode('utf-8', 'replace').split())}"
-    if code == _CLOSING:
+    """A reply on one line. :raises RelayUnavailable: when the server closes the connection with it."""
+    text = on_one_line(*reply)
+    if reply[0] == _CLOSING:
         client.close()
         raise RelayUnavailable(f"The relay closes the connection: {text}")
     return text

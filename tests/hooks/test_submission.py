@@ -31,6 +31,14 @@ class Watched(smtplib.SMTP):
         return super().getreply()
 
 
+class Rude(smtplib.SMTP):
+    """Hears a server that would clear the screen."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        code, words = super().getreply()
+        return code, words + b"\x1b[2J"
+
+
 @pytest.fixture(scope="module")
 def server() -> Any:
     with SmtpServer() as running:
@@ -63,6 +71,13 @@ def test_octets_arrive_as_they_are_however_they_come_in_pieces(
     with smtplib.SMTP(server.host, server.port, "localhost") as client:
         submission.submit(client, envelope(mail), lambda: pieces)
     assert server.box.pop().octets == mail
+
+
+def test_what_a_server_says_is_one_line_that_moves_no_cursor(server: SmtpServer) -> None:
+    """It goes into logs, records and errors."""
+    with Rude(server.host, server.port, "localhost") as client:
+        said = submission.submit(client, envelope(), lambda: (MAIL,))
+    assert said.replies == {"b@x.example": "250 2.0.0 message taken [2J"}
 
 
 def test_a_server_that_says_goodbye_is_left_and_the_mail_is_for_later(
