@@ -204,8 +204,9 @@ class _Session:
 
     def _commit(self, spool: SpoolWriter) -> None:
         """Step 5."""
-        for number, uidl in self.again.items():
-            self.ledger.entries[self.listing.names[number]] = self.ledger.entries.pop(uidl)
+        # All leave their places before one takes another's: a server that numbers its mails moves them in a circle.
+        moved = {number: self.ledger.entries.pop(uidl) for number, uidl in self.again.items()}
+        self.ledger.entries.update((self.listing.names[number], entry) for number, entry in moved.items())
         if spool.arrived:
             spool.commit()
             for number, entry in spool.arrived.items():

@@ -170,6 +170,18 @@ def test_another_mail_under_a_reused_uidl_is_a_new_mail(maildrop: Open) -> None:
     assert sorted(drop.spooled()) == [letter(1), letter(2)]
 
 
+def test_mails_that_take_each_others_uidls_are_known_by_their_octets(maildrop: Open) -> None:
+    """A server that numbers its mails puts a new one first: each pending mail has the UIDL of the one before."""
+    drop = maildrop(letter(1), letter(2))
+    drop.poll("uidl-number", "quit-rollback")
+    pending, drop.mailbox.mails = drop.mailbox.mails, {}
+    drop.mailbox.deliver(letter(3))
+    drop.mailbox.mails |= pending
+    result = drop.poll("uidl-number")
+    assert (result.messages, result.deleted) == (1, 3)
+    assert drop.left == [] and sorted(drop.spooled()) == [letter(1), letter(2), letter(3)]
+
+
 def test_a_second_delivery_of_the_octets_of_a_pending_mail_is_a_mail(maildrop: Open) -> None:
     drop = maildrop(letter(1))
     drop.poll("quit-rollback")
