@@ -4,7 +4,7 @@ The order of the steps is the guarantee::
 
     1  log in, list                what the server holds
     2  reconcile                   what the ledger knows: confirmed gone, delete again after proof, new
-    3  ledger: open batch          from here on a dead session can be told from its manifest
+    3  announce the batch          from here on a dead session can be told from its manifest
     4  RETR → segments             exact octets, digested on the way
     5  manifest                    the commit: all mails of the session at once
     6  DELE, QUIT                  a deletion counts only when QUIT was answered
@@ -79,9 +79,7 @@ def retrieve(
         # Only now: where the server locks, the session before this one has committed whatever it deleted.
         ledger = Ledger.load(store, site.name)
         ledger.recover(store, retention.first_state)
-        ledger.batches = [
-            batch for batch in ledger.batches if not store.exists(layout.transfers(site.name, batch))
-        ]
+        ledger.settle(store, retention.started_at)
         listing = take_listing(client, site, retention.started_at)
         result = _Session(site, store, ledger, client, listing, retention, now, on_progress).run()
     return msgspec.structs.replace(
@@ -168,8 +166,7 @@ class _Session:
         )
         trouble: Pop3Error | None = None
         if numbers:
-            self.ledger.open(spool.batch, self.retention.started_at)
-            self.ledger.save(self.store)
+            self.ledger.open(self.store, spool.batch)
             try:
                 self.client.retrieve(numbers, spool)
             except Pop3Error as error:
@@ -213,7 +210,7 @@ class _Session:
                 self.ledger.entries[self.listing.names[number]] = entry
         elif self.again:
             self.store.delete_tree(layout.spool(self.site.name, spool.batch))
-        if spool.batch in self.ledger.open_batches:
+        if spool.batch in self.ledger.announced:
             self.ledger.close(spool.batch, committed=bool(spool.arrived))
 
     def _delete_and_quit(self, doomed: Sequence[int]) -> tuple[list[int], Pop3Error | None]:

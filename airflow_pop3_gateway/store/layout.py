@@ -75,6 +75,11 @@ def ledger(site: str) -> str:
     return f"ledger/{segment(site)}.json"
 
 
+def announced(site: str, batch: str = "") -> str:
+    """That a batch was begun and is not settled, or the folder of these marks of a site."""
+    return f"announced/{segment(site)}" + (f"/{batch}" if batch else "")
+
+
 def files(application: str) -> str:
     """The folder of an Application's files."""
     return f"files/{segment(application)}"

@@ -1,12 +1,13 @@
 """The ledger of a site: what is known of each UIDL, and which batches still wait to be classified.
 
-Strategy: one JSON object, read once and rewritten whole by the session that owns the maildrop: before the first
-RETR (it names the batch that is about to be written) and after QUIT. What happened in between is in the manifest,
-so a session that died is told from these two alone. Another session's write in the meantime is noticed by its digest
-and merged, never overwritten.
+Strategy: a batch is announced by an object of its own before its first RETR; the ledger is one JSON object, read once
+and rewritten whole after QUIT by the session that owns the maildrop. What happened in between is in the manifest, so a
+session that died is told from its announcement. Another session's write in the meantime is noticed by its digest and
+merged. A write in the same instant is lost, and with it nothing: the announcement still stands, and leads to the
+manifest.
 
-Invariant: a UIDL leaves the ledger only when the server no longer lists it; a batch leaves it only when its lines
-lie in ``transfers/``.
+Invariant: a UIDL leaves the ledger only when the server no longer lists it; an announcement goes only when the lines of
+its batch lie in ``transfers/`` and a ledger was written that has its mails, or when there will be no manifest.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ OPEN_FOR = timedelta(days=2)
 class _Document(msgspec.Struct):
     """What is read of the JSON object."""
 
-    open_batches: list[str]
     batches: list[str]
     refusals: dict[str, int]
     entries: dict[str, LedgerEntry]
@@ -51,17 +51,17 @@ class Ledger:
     """The journal of one maildrop, in memory; :meth:`save` writes it back.
 
     :ivar entries: UIDL → what is known; :ivar batches: committed, not yet classified, oldest first;
-        :ivar open_batches: announced, perhaps never committed, by this session and others; :ivar refusals: UIDL →
-        how often the server or a bound kept us from it.
+        :ivar announced: batches that were begun and are not settled; :ivar refusals: UIDL → how often the server or a
+        bound kept us from it.
     """
 
     site: str
     entries: dict[str, LedgerEntry] = field(default_factory=dict)
     batches: list[str] = field(default_factory=list)
-    open_batches: list[str] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     generation: int = 0
-    _closed: set[str] = field(default_factory=set, repr=False, compare=False)
+    announced: list[str] = field(default_factory=list, compare=False)
+    _settled: set[str] = field(default_factory=set, repr=False, compare=False)
     _stored: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _digest: str = field(default="", repr=False, compare=False)
 
@@ -73,8 +73,11 @@ class Ledger:
             ledger is rebuilt at the price of a second download, and duplicates are still recognised.
         """
         key = layout.ledger(site)
-        data = store.find(key)
-        return cls._read(site, store.address(key), data)
+        # In this order: what another session settles in between is in the ledger that is read after.
+        announced = store.names(layout.announced(site))
+        ledger = cls._read(site, store.address(key), store.find(key))
+        ledger.announced = announced
+        return ledger
 
     @classmethod
     def _read(cls, site: str, address: str, data: bytes | None) -> Ledger:
@@ -88,7 +91,7 @@ class Ledger:
                 "recognised as duplicates, none is lost.",
                 key=layout.ledger(site),
             ) from None
-        ledger = cls(site, read.entries, read.batches, read.open_batches, read.refusals, read.generation)
+        ledger = cls(site, read.entries, read.batches, read.refusals, read.generation)
         return ledger._as_stored(hashlib.sha256(data))
 
     def _as_stored(self, digest: hashlib._Hash) -> Ledger:
@@ -100,7 +103,6 @@ class Ledger:
         return {
             "schema": LEDGER_SCHEMA,
             "site": self.site,
-            "open_batches": list(self.open_batches),
             "batches": list(self.batches),
             "refusals": dict(self.refusals),
             "entries": dict(self.entries),
@@ -108,16 +110,18 @@ class Ledger:
 
     def save(self, store: Store) -> None:
         """Write the whole ledger if it changed; what another session wrote since :meth:`load` is merged in."""
-        if self._document() == self._stored:
-            return
+        if self._document() != self._stored:
+            self._write(store)
+        for batch in self._settled:
+            store.delete(layout.announced(self.site, batch))
+
+    def _write(self, store: Store) -> None:
         key = layout.ledger(self.site)
         data = store.find(key)
         if hashlib.sha256(data or b"").hexdigest() != self._digest:
             stored = self._read(self.site, store.address(key), data)
             self.entries = {**stored.entries, **self.entries}
-            self.batches = sorted({*stored.batches, *self.batches})
-            opened = {*stored.open_batches, *self.open_batches}
-            self.open_batches = sorted(opened - self._closed - {*self.batches})
+            self.batches = sorted({*stored.batches, *self.batches} - self._settled)
             self.generation = stored.generation
         del data
         self.generation += 1
@@ -138,17 +142,25 @@ class Ledger:
         digest.update(piece := piece + b"}}")
         yield piece
 
-    def open(self, batch: str, now: datetime) -> None:
-        """Announce a batch; those that were announced long ago and never committed are forgotten."""
-        oldest = layout.batch_name(now - OPEN_FOR, "")
-        self.open_batches = [*(before for before in self.open_batches if before > oldest), batch]
+    def open(self, store: Store, batch: str) -> None:
+        """Announce a batch; from now on a session that dies with it is taken over by another."""
+        store.put(layout.announced(self.site, batch), b"")
+        self.announced.append(batch)
 
     def close(self, batch: str, *, committed: bool) -> None:
         """A batch that was announced has its manifest, or will never have one."""
-        self.open_batches.remove(batch)
-        self._closed.add(batch)
         if committed:
             self.batches.append(batch)
+        else:
+            self._settled.add(batch)
+
+    def settle(self, store: Store, now: datetime) -> None:
+        """Let batches leave with :meth:`save`: those that are classified, and those that were given up long ago."""
+        oldest = layout.batch_name(now - OPEN_FOR, "")
+        done = {batch for batch in self.batches if store.exists(layout.transfers(self.site, batch))}
+        never = {batch for batch in self.announced if batch < oldest and batch not in self.batches}
+        self._settled |= done | never
+        self.batches = [batch for batch in self.batches if batch not in done]
 
     def recover(self, store: Store, state: LedgerState) -> int:
         """Take over what sessions committed that died before their last write, or have not come to it yet.
@@ -157,9 +169,8 @@ class Ledger:
         :returns: how many mails were found in their manifests.
         """
         found = 0
-        for batch in sorted(self.open_batches):
-            manifest = read_manifest(store, self.site, batch)
-            if manifest is None:
+        for batch in self.announced:
+            if batch in self.batches or (manifest := read_manifest(store, self.site, batch)) is None:
                 continue
             for mail in manifest:
                 if (known := self.entries.get(mail.uidl)) is None or known.batch < batch:
@@ -173,7 +184,7 @@ class Ledger:
                         mail.retrieved_at,
                     )
             found += len(manifest)
-            self.close(batch, committed=batch not in self.batches)
+            self.batches.append(batch)
         self.batches.sort()
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.maildrop import Maildrop, letter
@@ -324,30 +324,31 @@ def test_a_full_store_loses_nothing(maildrop: Open) -> None:
     assert drop.poll().messages == 2 and drop.left == []
 
 
-def test_a_session_that_dies_while_another_runs_is_taken_over(
+def test_a_session_that_dies_while_another_writes_the_ledger_is_taken_over(
     maildrop: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that locks nothing: the other one announces its batch while this one fetches; this one is killed after
-    QUIT, before it wrote down how it ended."""
-    box = maildrop(letter(1))
-    save = Ledger.save
-    told: list[str] = []
+    """Between the other one's look at the ledger and its last write a whole session runs, up to the kill after QUIT."""
+    drop = maildrop(letter(1))
+    save, replace = Ledger.save, Store.replace
 
-    def interrupted(ledger: Ledger, store: Store) -> None:
-        if told:
+    def killed(ledger: Ledger, store: Store) -> None:
+        if drop.commands("QUIT"):
             raise KeyboardInterrupt
         save(ledger, store)
-        told.extend(ledger.open_batches)
-        other = Ledger.load(store, "edi")
-        other.recover(store, "KEPT")
-        other.open("20261123T080000001Z-0000000b", box.now())
-        save(other, store)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Ledger, "save", interrupted)
-        box.poll()
-    assert box.left == []
-    assert box.poll().batches == tuple(told)
+    def late(store: Store, key: str, data: bytes | Iterator[bytes]) -> None:
+        if drop.commands("QUIT"):
+            drop.mailbox.deliver(letter(2))
+            monkeypatch.setattr(Ledger, "save", killed)
+            with pytest.raises(KeyboardInterrupt):
+                drop.poll()
+            monkeypatch.undo()
+        replace(store, key, data)
+
+    monkeypatch.setattr(Store, "replace", late)
+    drop.poll()
+    assert drop.left == [], "both deleted what they stored"
+    assert len(drop.poll().batches) == 2
 
 
 def test_progress_is_told_with_messages_octets_and_total(maildrop: Open) -> None:

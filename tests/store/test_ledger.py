@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from airflow_pop3_gateway.records import (
 from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.ledger import PIECE, Ledger, waiting_batches
 
-ONE, TWO, LATER = (f"2026112{day}T080910123Z-0000000{day}" for day in (3, 4, 6))
+ONE, TWO = (f"2026112{day}T080910123Z-0000000{day}" for day in (3, 4))
 NOW = datetime(2026, 11, 23, 8, 9, 11, tzinfo=timezone.utc)
 
 
@@ -102,50 +103,80 @@ def test_two_sessions_at_once_lose_neither_batches_nor_entries(store: Store) -> 
 
 
 def test_a_session_that_died_after_its_manifest_is_taken_over(store: Store) -> None:
-    Ledger("edi", open_batches=[ONE]).save(store)
+    Ledger("edi").open(store, ONE)
     commit_manifest(store, "edi", ONE, [entry("a"), entry("b", index=1)])
     ledger = Ledger.load(store, "edi")
     assert ledger.recover(store, "KEPT") == 2
     assert {uidl: known.state for uidl, known in ledger.entries.items()} == {"a": "KEPT", "b": "KEPT"}
-    assert ledger.batches == [ONE] and ledger.open_batches == []
+    assert ledger.batches == [ONE]
+    ledger.save(store)
+    again = Ledger.load(store, "edi")
+    assert again.announced == [ONE] and again.recover(store, "KEPT") == 0
 
 
 def test_a_session_without_a_manifest_may_still_run(store: Store) -> None:
     """Its batch is remembered until it is committed, or for two days."""
-    ledger = Ledger("edi")
-    ledger.open(ONE, NOW)
-    ledger.save(store)
-    other = Ledger.load(store, "edi")
-    assert other.recover(store, "KEPT") == 0
-    other.open(TWO, NOW)
-    assert other.open_batches == [ONE, TWO]
-    other.open(LATER, NOW + timedelta(days=3))
-    assert other.open_batches == [LATER]
+    Ledger("edi").open(store, ONE)
+    for hours, announced in ((1, [ONE]), (47, [ONE]), (49, [])):
+        ledger = Ledger.load(store, "edi")
+        assert ledger.recover(store, "KEPT") == 0
+        ledger.settle(store, NOW + timedelta(hours=hours))
+        ledger.save(store)
+        assert Ledger.load(store, "edi").announced == announced
 
 
-def test_a_session_that_commits_after_another_began_and_then_dies_is_taken_over(store: Store) -> None:
-    """The other one announced its own batch meanwhile: what the first had announced stays announced."""
-    first, second = Ledger.load(store, "edi"), Ledger.load(store, "edi")
-    first.open(ONE, NOW)
-    first.save(store)
-    second.open(TWO, NOW)
-    second.save(store)
+def test_a_batch_stays_announced_until_a_ledger_has_it_and_its_lines_are_published(store: Store) -> None:
+    """Classified first: the session that follows still learns its mails from the manifest."""
+    Ledger("edi").open(store, ONE)
     commit_manifest(store, "edi", ONE, [entry("a")])
-    assert waiting_batches(store, "edi") == [ONE]
-    second.close(TWO, committed=False)
-    second.save(store)
+    for lines, waiting, announced in ((False, [ONE], [ONE]), (True, [], [])):
+        if lines:
+            store.put(layout.transfers("edi", ONE), b"")
+        ledger = Ledger.load(store, "edi")
+        ledger.recover(store, "KEPT")
+        ledger.settle(store, NOW)
+        assert Ledger.load(store, "edi").announced == [ONE], "nothing is forgotten before it is written"
+        ledger.save(store)
+        assert (ledger.batches, Ledger.load(store, "edi").announced) == (waiting, announced)
+        assert list(Ledger.load(store, "edi").entries) == ["a"]
+
+
+def test_a_batch_that_will_have_no_manifest_is_forgotten(store: Store) -> None:
+    ledger = Ledger("edi")
+    ledger.open(store, ONE)
+    ledger.close(ONE, committed=False)
+    ledger.save(store)
+    assert Ledger.load(store, "edi").announced == []
+
+
+def test_two_saves_in_the_same_instant_lose_no_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is written between the look at what is there and the write."""
+    first, second = Ledger.load(store, "edi"), Ledger.load(store, "edi")
+    for ledger, batch, uidl in ((first, ONE, "a"), (second, TWO, "b")):
+        ledger.open(store, batch)
+        commit_manifest(store, "edi", batch, [entry(uidl, batch)])
+        ledger.entries[uidl] = known("DELETED", batch)
+        ledger.close(batch, committed=True)
+    replace = store.replace
+
+    def late(key: str, data: bytes | Iterator[bytes]) -> None:
+        monkeypatch.undo()
+        second.save(store)
+        replace(key, data)
+
+    monkeypatch.setattr(store, "replace", late)
+    first.save(store)
+    assert waiting_batches(store, "edi") == [ONE, TWO]
     third = Ledger.load(store, "edi")
-    assert third.open_batches == [ONE] and third.recover(store, "KEPT") == 1
-    third.save(store)
-    assert (third.batches, third.open_batches, list(third.entries)) == ([ONE], [], ["a"])
+    third.recover(store, "KEPT")
+    assert list(third.entries) == ["a", "b"]
 
 
 @pytest.mark.parametrize("ends_first", [True, False])
 def test_a_session_that_is_taken_over_may_still_live(store: Store, ends_first: bool) -> None:
     """Between its manifest and its last write another one recovers its batch; both end, in either order."""
     living = Ledger.load(store, "edi")
-    living.open(ONE, NOW)
-    living.save(store)
+    living.open(store, ONE)
     commit_manifest(store, "edi", ONE, [entry("a")])
     other = Ledger.load(store, "edi")
     other.recover(store, "DELETE_PENDING")
@@ -154,11 +185,11 @@ def test_a_session_that_is_taken_over_may_still_live(store: Store, ends_first: b
     for ledger in (living, other) if ends_first else (other, living):
         ledger.save(store)
     ended = Ledger.load(store, "edi")
-    assert (ended.batches, ended.open_batches, list(ended.entries)) == ([ONE], [], ["a"])
+    assert (ended.batches, ended.announced, list(ended.entries)) == ([ONE], [ONE], ["a"])
 
 
 def test_what_a_later_session_knows_of_a_mail_outlives_the_recovery_of_an_earlier_one(store: Store) -> None:
-    ledger = Ledger("edi", {"a": known("DELETED"), "b": known("KEPT", TWO)}, open_batches=[ONE])
+    ledger = Ledger("edi", {"a": known("DELETED"), "b": known("KEPT", TWO)}, announced=[ONE])
     commit_manifest(store, "edi", ONE, [entry("a"), entry("b", index=1), entry("c", index=2)])
     ledger.recover(store, "DELETE_PENDING")
     assert {uidl: one.state for uidl, one in ledger.entries.items()} == {
@@ -169,7 +200,9 @@ def test_what_a_later_session_knows_of_a_mail_outlives_the_recovery_of_an_earlie
 
 
 def test_batches_wait_until_their_lines_are_published(store: Store) -> None:
-    Ledger("edi", batches=[ONE], open_batches=[TWO]).save(store)
+    ledger = Ledger("edi", batches=[ONE])
+    ledger.open(store, TWO)
+    ledger.save(store)
     commit_manifest(store, "edi", TWO, [entry("b", TWO)])
     assert waiting_batches(store, "edi") == [ONE, TWO]
     store.put(layout.transfers("edi", ONE), b"")
