@@ -12,6 +12,7 @@ from support.maildrop import Maildrop, letter
 
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway import classify, purge
+from airflow_pop3_gateway.store.ledger import Ledger
 
 Open = Callable[..., Maildrop]
 
@@ -34,6 +35,27 @@ def test_a_batch_that_was_never_classified_stays(maildrop: Open) -> None:
     result = purge(drop.site, drop.store, days=30, now=drop.now)
     assert (result.batches, result.unfinished) == (0, 1)
     assert drop.spooled() == [letter(1)]
+
+
+def test_a_batch_whose_session_died_stays_until_another_knows_its_mails(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed after its manifest, and classified; without the manifest the kept mail would be downloaded again."""
+    drop = maildrop(letter(1), retention="keep")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Ledger, "save", killed)
+        drop.poll()
+    classify(drop.site, drop.store)
+    drop.now.pass_days(31)
+    result = purge(drop.site, drop.store, now=drop.now)
+    assert (result.batches, result.unfinished) == (0, 1)
+    assert drop.poll().messages == 0
+    assert purge(drop.site, drop.store, now=drop.now).batches == 1
+    assert drop.poll().messages == 0
 
 
 def test_what_a_dead_session_left_goes_when_no_session_can_be_at_it(maildrop: Open) -> None:
