@@ -12,6 +12,7 @@ download, which the session recognises by its octets, never a mail.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -124,18 +125,16 @@ def _epoch_changed(ledger: Ledger, known: dict[int, LedgerEntry]) -> bool:
 
 def _adopt(ledger: Ledger, listing: Listing, client: MailClient, known: dict[int, LedgerEntry]) -> None:
     """New UIDLs, old mails: the same header block and LIST size is the same mail."""
-    lost = {
-        (entry.head_sha256, entry.list_size): uidl
-        for uidl, entry in ledger.entries.items()
-        if uidl not in listing.numbers and entry.head_sha256
-    }
+    lost: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for uidl, entry in ledger.entries.items():
+        if uidl not in listing.numbers and entry.head_sha256:
+            lost[entry.head_sha256, entry.list_size].append(uidl)
     new = [number for number in listing.sizes if number not in known]
     adopted = 0
     for number, heads in head_digests(client, new).items():
-        marks = [(head, listing.sizes[number]) for head in heads]
-        old = next((lost.pop(mark) for mark in marks if mark in lost), None)
-        if old is not None:
-            entry = msgspec.structs.replace(ledger.entries.pop(old), gone_since=None)
+        alike = next(filter(None, (lost.get((head, listing.sizes[number])) for head in heads)), None)
+        if alike is not None:
+            entry = msgspec.structs.replace(ledger.entries.pop(alike.pop()), gone_since=None)
             known[number] = ledger.entries[listing.names[number]] = entry
             adopted += 1
     log.warning("%s: most known UIDLs are gone; %d mails recognised by their headers.", ledger.site, adopted)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -186,16 +187,16 @@ class _Session:
         A mail with the octets of one that is doomed already is another one: a true duplicate.
         """
         proven = {self.listing.names[number] for number in doomed}
-        due = {
-            (entry.sha256, entry.list_size): uidl
-            for uidl, entry in self.ledger.entries.items()
-            if uidl not in proven and self.retention.is_due(entry)
-        }
+        due: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+        for uidl, entry in self.ledger.entries.items():
+            if uidl not in proven and self.retention.is_due(entry):
+                due[entry.sha256, entry.list_size].append(uidl)
 
         def stored_before(number: int, sha256: str, list_size: int) -> bool:
-            if (uidl := due.pop((sha256, list_size), None)) is not None:
-                self.again[number] = uidl
-            return uidl is not None
+            if not (alike := due.get((sha256, list_size))):
+                return False
+            self.again[number] = alike.pop()
+            return True
 
         return stored_before
 

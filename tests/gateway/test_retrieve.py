@@ -170,6 +170,14 @@ def test_another_mail_under_a_reused_uidl_is_a_new_mail(maildrop: Open) -> None:
     assert sorted(drop.spooled()) == [letter(1), letter(2)]
 
 
+def test_pending_mails_of_the_same_octets_are_each_known_by_them(maildrop: Open) -> None:
+    drop = maildrop(letter(1), letter(1))
+    drop.poll("quit-rollback", "no-top")
+    result = drop.poll("no-top")
+    assert (result.messages, result.deleted) == (0, 2)
+    assert len(drop.spooled()) == 2 and drop.left == []
+
+
 def test_mails_that_take_each_others_uidls_are_known_by_their_octets(maildrop: Open) -> None:
     """A server that numbers its mails puts a new one first: each pending mail has the UIDL of the one before."""
     drop = maildrop(letter(1), letter(2))
@@ -243,8 +251,8 @@ def test_keep_needs_uidl_or_top(maildrop: Open) -> None:
 
 
 def test_a_change_of_all_uidls_downloads_nothing_again(maildrop: Open) -> None:
-    """A migrated server: the UIDL epoch changed, the mails did not."""
-    drop = maildrop(*map(letter, range(4)), retention="keep")
+    """A migrated server: the UIDL epoch changed, the mails did not; two of them are the same."""
+    drop = maildrop(*map(letter, (0, 1, 2, 3, 3)), retention="keep")
     drop.poll()
     drop.mailbox.deliver(letter(9))
     result = drop.poll("uidl-epoch:new-")
