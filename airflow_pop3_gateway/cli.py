@@ -71,8 +71,9 @@ class Verb:
 
 _CONNECTION = argument("connection", help="id of an Airflow connection of type pop3")
 _BASE_PATH = argument(
-    "--base-path", metavar="URL", help="where everything lies; default: [pop3_gateway] base_path"
+    "--base-path", metavar="URL", help="where everything lies; default: base_path of section pop3_gateway"
 )
+"""No brackets in a help text: Airflow's own formatter takes them for markup and leaves them out."""
 _RULES = argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects")
 _ON_A_SITE = (
     _BASE_PATH,
@@ -82,8 +83,12 @@ _ON_A_SITE = (
         choices=("recover", "extract"),
         help="what becomes of a mail with several attachments; default: as the connection says",
     ),
-    argument("--json", action="store_true", help="one JSON object for each mail, one a line"),
 )
+
+
+def _json(each: str) -> Argument:
+    return argument("--json", action="store_true", help=f"one JSON object for each {each}, one a line")
+
 
 VERBS = (
     Verb(
@@ -93,7 +98,7 @@ VERBS = (
         (
             argument("connections", nargs="+", metavar="CONNECTION", help="ids of connections of type pop3"),
             _BASE_PATH,
-            argument("--json", action="store_true", help="one JSON object for each site, one a line"),
+            _json("site"),
         ),
     ),
     Verb(
@@ -112,7 +117,7 @@ VERBS = (
         "poll",
         "retrieve, classify and acknowledge here and now, whether the site is suspended or not",
         "airflow_pop3_gateway.verbs.polling:poll",
-        (_CONNECTION, *_ON_A_SITE),
+        (_CONNECTION, *_ON_A_SITE, _json("step")),
     ),
     Verb(
         "doctor",
@@ -132,7 +137,7 @@ VERBS = (
             argument("--ca-file", metavar="FILE", help="authorities to trust instead of the system's"),
             argument("--fingerprint", metavar="SHA256", help="trust exactly this certificate"),
             argument("--server-hostname", metavar="NAME", help="name the certificate must carry"),
-            argument("--json", action="store_true", help="one JSON object for each address, one a line"),
+            _json("address"),
         ),
     ),
     Verb(
@@ -141,7 +146,7 @@ VERBS = (
         "airflow_pop3_gateway.verbs.classify:run",
         (
             argument("files", nargs="+", metavar="FILE", help="a mail as a file, - for standard input"),
-            argument("--json", action="store_true", help="one JSON object for each file, one a line"),
+            _json("file"),
             argument("--application", default="MAIL", help="the Application that is proposed"),
             _RULES,
             argument(
@@ -161,6 +166,7 @@ VERBS = (
             _CONNECTION,
             argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
             *_ON_A_SITE,
+            _json("mail"),
         ),
     ),
     Verb(
@@ -194,14 +200,14 @@ VERBS = (
             argument("keys", nargs="*", metavar="KEY", help="as the list gives them"),
             argument("--overdue", action="store_true", help="list only those whose deadline has passed"),
             _BASE_PATH,
-            argument("--json", action="store_true", help="one JSON object for each transfer, one a line"),
+            _json("transfer"),
         ),
     ),
     Verb(
         "replay",
         "say which stored mails would be something else with the rules of now; nothing is changed",
         "airflow_pop3_gateway.verbs.quarantine:replay",
-        (_CONNECTION, *_ON_A_SITE),
+        (_CONNECTION, *_ON_A_SITE, _json("difference")),
     ),
     Verb(
         "demo",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_pop3_gateway.cli import PROGRAM, VERBS, airflow_commands, main
+from airflow_pop3_gateway.cli import PROGRAM, VERBS, Verb, airflow_commands, main
 
 CSV = b"order;pieces\r\n4711;12\r\n"
 MAIL = (
@@ -140,6 +142,22 @@ def test_airflow_gets_the_same_verbs_with_the_same_arguments() -> None:
             argparse.Namespace(**{**vars(arguments), "files": ["/nonexistent"], "application": "MAIL"})
         )
     assert caught.value.code == 1
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_airflows_help_says_every_word_of_ours(verb: Verb) -> None:
+    """Its formatter reads markup: a word in brackets was not shown."""
+    from airflow.cli.cli_parser import LazyRichHelpFormatter, _add_command
+
+    (group,) = airflow_commands()
+    top = argparse.ArgumentParser(formatter_class=LazyRichHelpFormatter)
+    _add_command(top.add_subparsers(), group)
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream), pytest.raises(SystemExit):
+        top.parse_args([PROGRAM, verb.name, "--help"])
+    shown = "".join(re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).split())
+    for words in (verb.help, *(each.options.get("help", "") for each in verb.arguments)):
+        assert "".join(words.split()) in shown
 
 
 def test_a_verb_that_needs_an_extra_names_it() -> None:
