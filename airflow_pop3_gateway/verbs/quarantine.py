@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.verbs.site import place, told
+from airflow_pop3_gateway.verbs.site import place, refuse_idents_unless, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
 @told
 def run(arguments: argparse.Namespace) -> None:
     """List or release."""
+    refuse_idents_unless("release", arguments)
     (_list if arguments.action == "list" else _release)(arguments)
 
 

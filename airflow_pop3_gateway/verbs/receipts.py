@@ -16,13 +16,14 @@ from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records import Jsonable, Outcome
 from airflow_pop3_gateway.store import answers, outbox
-from airflow_pop3_gateway.verbs.site import person, site_of, told
+from airflow_pop3_gateway.verbs.site import person, refuse_idents_unless, site_of, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
 @told
 def run(arguments: argparse.Namespace) -> None:
     """List, answer, or show the outbox."""
+    refuse_idents_unless("answer", arguments)
     {"list": _list, "answer": _answer, "outbox": _outbox}[arguments.action](arguments)
 
 

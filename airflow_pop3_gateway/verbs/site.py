@@ -17,7 +17,7 @@ from collections.abc import Callable
 from airflow.sdk.log import configure_logging
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.errors import GatewayError
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
 from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
@@ -58,6 +58,19 @@ def site_of(connection: str) -> RemoteSite:
     """
     _ask_airflow()
     return Pop3Hook(connection).site
+
+
+def refuse_idents_unless(action: str, arguments: argparse.Namespace) -> None:
+    """Local idents belong to this action of the verb, and it does nothing without.
+
+    :raises ConfigurationError: where they are missing, or another action got some.
+    """
+    if arguments.action == action and not arguments.local_idents:
+        raise ConfigurationError(f"{action} needs local idents, as list gives them.", field="local_idents")
+    if arguments.action != action and arguments.local_idents:
+        raise ConfigurationError(
+            f"{arguments.action} takes no local ident; {action} does.", field="local_idents"
+        )
 
 
 def person() -> str:

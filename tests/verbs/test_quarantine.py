@@ -64,6 +64,8 @@ def test_replay_shows_each_difference_and_where_the_report_lies(
     ("words", "told"),
     [
         (["quarantine", "list", "nobody"], "no connection 'nobody'"),
+        (["quarantine", "release", "edi"], "release needs local idents, as list gives them.\n"),
+        (["quarantine", "list", "edi", "x"], "list takes no local ident; release does.\n"),
         (["quarantine", "release", "edi", "x"], "x is not in quarantine at edi"),
         (["replay", "edi", "--rules", "/nowhere.json"], "/nowhere.json"),
     ],

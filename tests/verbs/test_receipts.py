@@ -89,6 +89,10 @@ def test_a_mail_that_does_not_wait_is_one_sentence(
 ) -> None:
     assert call("answer", "edi", "../x\x1b") == 1
     assert capsys.readouterr().err == "../x\\x1b waits for no answer at edi; list what does.\n"
+    assert call("answer", "edi") == 1
+    assert capsys.readouterr().err == "answer needs local idents, as list gives them.\n"
+    assert call("outbox", "edi", "x") == 1
+    assert capsys.readouterr().err == "outbox takes no local ident; answer does.\n"
 
 
 def test_the_outbox_shows_what_did_not_go_out_and_why(
