@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from airflow_pop3_gateway import gateway
+from airflow_pop3_gateway.errors import RelayUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
@@ -34,31 +36,39 @@ def resume(arguments: argparse.Namespace) -> None:
     print(f"{site.name}: {'is polled again' if gateway.resume(site.name, store) else 'was not suspended'}")
 
 
-@told
-def status(arguments: argparse.Namespace) -> None:
-    """Say how sites stand."""
-    for name in arguments.connections:
-        standing = gateway.status(site_of(name), open_store(arguments.base_path), utc_now())
-        _say(arguments, standing)
+def status(arguments: argparse.Namespace) -> int:
+    """Say how each site stands. :returns: 0, or 1 when one could not be asked; the others are."""
+    return max(told(partial(_status, name))(arguments) for name in arguments.connections)
+
+
+def _status(name: str, arguments: argparse.Namespace) -> None:
+    _say(arguments, "", gateway.status(site_of(name), open_store(arguments.base_path), utc_now()))
 
 
 @told
 def poll(arguments: argparse.Namespace) -> None:
     """Retrieve, classify and acknowledge here and now."""
     site, store, choose = place(arguments)
-    _say(arguments, gateway.retrieve(site, store, Pop3Client.connect))
-    _say(arguments, gateway.classify(site, store, choose=choose))
+    _say(arguments, " retrieved", gateway.retrieve(site, store, Pop3Client.connect))
+    _say(arguments, " classified", gateway.classify(site, store, choose=choose))
     with GatewaySmtpHook(site.smtp_conn_id) as relay:
-        _say(arguments, gateway.acknowledge(site, store, relay.send_raw))
+        acknowledged = gateway.acknowledge(site, store, relay.send_raw)
+    _say(arguments, " acknowledged", acknowledged)
+    if wait := acknowledged.postponed + acknowledged.waiting:
+        raise RelayUnavailable(
+            f"{wait} receipts wait until the relay takes them; receipts outbox {site.name} says why."
+        )
 
 
-def _say(arguments: argparse.Namespace, result: Jsonable) -> None:
+def _say(arguments: argparse.Namespace, what: str, result: Jsonable) -> None:
     facts = result.to_json()
-    told_facts = ", ".join(f"{name} {_text(value)}" for name, value in facts.items() if value)
-    show(arguments, facts, f"{type(result).__name__.lower()}: {told_facts}")
+    texts = (f"{name} {text}" for name, value in facts.items() if name != "site" and (text := _text(value)))
+    show(arguments, facts, f"{facts['site']}{what}: {', '.join(texts) or 'nothing'}")
 
 
 def _text(value: Any) -> str:
+    """What is no number, no word and no list or count of them is for programs."""
     if isinstance(value, Mapping):
-        return " ".join(f"{count} {name}" for name, count in sorted(value.items()))
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        counts = sorted((name, count) for name, count in value.items() if isinstance(count, int))
+        return " ".join(f"{count} {name}" for name, count in counts)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -55,6 +55,35 @@ def test_poll_runs_every_step_even_at_a_suspended_site(
     assert len(relay.box) == 1
 
 
+def test_poll_tells_people_what_was_done_and_that_receipts_wait(
+    server: Pop3Server, relay: SmtpServer, base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay.faults.add("sender-4xx")
+    assert main(["poll", "edi", *base]) == 1
+    told = capsys.readouterr()
+    retrieved, classified, acknowledged = told.out.splitlines()
+    assert retrieved.startswith("edi retrieved: batch 2") and "messages 2, " in retrieved
+    assert ", types 1 MSG 1 XFER, applications 2 MAIL, receipts 1, " in classified
+    assert acknowledged == "edi acknowledged: postponed 1"
+    assert told.err.endswith("1 receipts wait until the relay takes them; receipts outbox edi says why.\n")
+    relay.faults.clear()
+    server.deliver("edi", letters.message())
+    assert main(["poll", "edi", *base]) == 1  # the next attempt is not due
+    assert "edi classified: batches 2" in capsys.readouterr().out
+    assert main(["status", "edi", *base]) == 0
+    assert capsys.readouterr().out.startswith(f"edi: address {server.host}:{server.port}, login edi, ")
+
+
+@pytest.mark.usefixtures("server")
+def test_status_goes_on_behind_a_site_that_cannot_be_asked(
+    base: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "nobody", "edi", *base]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("edi: ")
+    assert "no connection 'nobody'" in told.err
+
+
 @pytest.mark.usefixtures("server")
 def test_a_user_without_a_name_may_suspend_too(
     base: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
