@@ -137,7 +137,10 @@ function wanted(since, where, what, why, todo) {
 }
 
 function ofSite(site) {
-  if (site.error) return [wanted("", site.site, "The site cannot be asked.", site.error, command("doctor", site.site))];
+  if (site.error) {
+    const todo = together("Correct what it says, then ", command("doctor", site.site));
+    return [wanted("", site.site, "The site cannot be asked.", site.error, todo)];
+  }
   const rows = [];
   const { watcher } = site;
   if (watcher) {
@@ -174,14 +177,21 @@ function ofSent(transfer) {
     together("Ask the partner, then ", command("sent dismiss", transfer.key)));
 }
 
+// How a mail that was rejected is taken after all, where its reason leaves one way.
+const TAKEN = {
+  "duplicate-message-id": ["If it is no duplicate: "],
+  "duplicate-header-hash": ["If it is no duplicate: "],
+  "multiple-attachments": ["To take each file: ", "--multiple-attachments", "extract"],
+};
+
 function ofMail(line) {
   const site = toTransfers(line.originator);
   if (line.rejected) {
     const { code, detail } = line.rejected.reason;
     const what = together("In quarantine: ", toRecord(line), " from ", foreign(line.from));
-    const first = code.startsWith("duplicate") ? "" : "When the rules take it: ";
+    const [first, ...options] = TAKEN[code] ?? ["Once the connection or the rules take it: "];
     return wanted(line.created_at, site, what, foreign(detail ? `${code}: ${detail}` : code),
-      together(first, command("quarantine release", line.originator, line.local_ident)));
+      together(first, command("quarantine release", line.originator, line.local_ident, ...options)));
   }
   const { kind, disposition, recipients } = line.report;
   const said = recipients.map((one) => `${one.final_recipient} ${one.diagnostic_code || one.status || one.action}`);
@@ -207,11 +217,11 @@ function siteRow(site, session) {
     return row(site.site, error);
   }
   const account = site.address ? element("small", `${site.login} at ${site.address}`) : "";
-  const windows = site.polling_windows === "always" ? "polled" : `polled ${site.polling_windows}`;
+  const windows = site.polling_windows === "always" ? "allowed" : `allowed ${site.polling_windows}`;
   const suspended = site.held.startsWith("suspended");
   const actions = element("td", suspended ? button("Resume", () => change(site.site, "resume", {})) : suspension(site.site), "actions");
   if (!site.held) actions.append(button("Poll now", () => pollNow(site.site)));
-  return row(
+  const made = row(
     together(toTransfers(site.site), account),
     element("td", foreign(site.held || windows), `polling ${site.held ? "held" : "good"}`),
     sessionCell(session),
@@ -221,6 +231,8 @@ function siteRow(site, session) {
     element("td", Object.entries(site.ledger).map(([state, count]) => `${count} ${state.toLowerCase()}`).join(", ") || "none", "quiet"),
     actions,
   );
+  made.dataset.site = site.site;
+  return made;
 }
 
 function suspension(site) {
@@ -233,6 +245,8 @@ function suspension(site) {
 async function change(site, word, wish) {
   await ask(path(site, word), wish);
   await showAll();
+  const again = [...byId("sites").rows].find((one) => one.dataset.site === site);
+  again?.querySelector(".actions button").focus();  // the button that was pressed is gone
 }
 
 // The doorbell is Airflow's: its public API rings it, if this person may.
@@ -286,7 +300,7 @@ async function showAll() {
   byId("attention-table").hidden = !rows.length;
   const looked = [
     mails && (mails.sessions
-      ? `the last ${some(mails.sessions, "session", "sessions")} with mail (since ${mails.since.slice(0, 16).replace("T", " ")} UTC)`
+      ? `the last ${mails.sessions === 1 ? "session" : `${mails.sessions} sessions`} with mail (since ${mails.since.slice(0, 16).replace("T", " ")} UTC)`
       : "30 days without mail"),
     mails?.count > mails?.mails.length && `of which ${mails.count - mails.mails.length} older mails are not shown`,
     sent?.waiting > sent?.looked_at && `${sent.looked_at} of the ${sent.waiting} sent transfers that wait`,
@@ -304,7 +318,8 @@ let opened = "";
 
 function outcome(line, released) {
   if (line.rejected) {
-    const words = `${line.rejected.reason.code}${released ? ", released since" : ""}`;
+    const { code } = line.rejected.reason;
+    const words = released ? `${code}, released since` : `in quarantine: ${code}`;
     return element("td", words, released ? "quiet" : "bad");
   }
   const receipt = line.acknowledgment ? `, receipt: ${line.acknowledgment.decision}` : "";
