@@ -99,7 +99,14 @@ def _knock(session: Session, address: Address) -> Dialogue[None]:
     if site.security == "tls":
         session.protection = yield StartTls(hostname)
     greeting = session.wire.expect_greeting()
-    yield Flow()
+    try:
+        yield Flow()
+    except TimedOut as silence:
+        if site.security == "tls":
+            raise
+        raise TimedOut(
+            f"{silence} Perhaps it waits for TLS: then security is tls.", **silence.facts
+        ) from None
     if not greeting.status.ok:
         # No password was sent yet: words that would mean a failed login mean trouble of the server's here.
         error = refusal("connect", greeting.status)
@@ -113,7 +120,9 @@ def _knock(session: Session, address: Address) -> Dialogue[None]:
 def _stls(session: Session, hostname: str) -> Dialogue[None]:
     """RFC 2595 §4, fail-closed: no TLS, no session."""
     if session.capabilities.known and "STLS" not in session.capabilities:
-        raise SecurityRefused("the server does not offer STLS; a password would go in the clear.")
+        raise SecurityRefused(
+            "the server does not offer STLS; a password would go in the clear. Try security=tls."
+        )
     try:
         yield from dialogues.ask(session, "STLS")
     except CommandRefused as error:
@@ -250,7 +259,13 @@ def _look_around(session: Session, offered: Collected, ahead: tuple[Collected, C
 
 
 def _login_refusal(session: Session, line: Line) -> CommandRefused:
-    return refusal(line.verb, line.status, logging_in=True, delay=session.capabilities.login_delay or 0)
+    site = session.site
+    error = refusal(line.verb, line.status, logging_in=True, delay=session.capabilities.login_delay or 0)
+    remedy = ""
+    if isinstance(error, AuthenticationFailed) and not _UNSUPPORTED.search(error.text):
+        by_token = site.token_source or site.access_token
+        remedy = f" Correct {'what the connection says of OAuth' if by_token else 'login and password'}."
+    return type(error)(f"{session.address}: {error.message.rstrip('.')}.{remedy}", **error.facts)
 
 
 def _authenticate(session: Session, mechanism: sasl.Mechanism, token: str) -> Dialogue[None]:

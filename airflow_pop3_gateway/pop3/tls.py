@@ -25,6 +25,8 @@ from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, Pop3
 from airflow_pop3_gateway.pop3.dialogues import Protection, TlsInfo
 
 _SERVERS_OWN = "alert internal error"
+_PLAIN = re.compile("wrong version number|packet length too long|record layer failure")
+"""What OpenSSL calls octets that are no record of TLS, by its version."""
 _OUR_CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca|access denied)")
 
 
@@ -119,11 +121,17 @@ class TlsLayer:
             return  # an end has two names, by Python's version; the link knows whether more will come
         except ssl.SSLCertVerificationError as error:
             raise TlsFailed(
-                f"the certificate of {self._hostname} is not trusted: {error.verify_message}."
+                f"the certificate of {self._hostname} is not trusted: {error.verify_message.rstrip('.')}. Set ca_file, "
+                "fingerprint or server_hostname if it is the right server."
             ) from None
         except ssl.SSLError as error:
             kind: type[Pop3Error] = ConnectionLost if _SERVERS_OWN in _reason(error) else TlsFailed
-            raise kind(f"no TLS with {self._hostname}: {_reason(error)}.") from None
+            other = (
+                " What came is no TLS: set security=starttls, or another port."
+                if _PLAIN.search(_reason(error))
+                else ""
+            )
+            raise kind(f"no TLS with {self._hostname}: {_reason(error)}.{other}") from None
         if self._fingerprint:
             found = hashlib.sha256(self._certificate()).hexdigest()
             if not hmac.compare_digest(found, self._fingerprint):

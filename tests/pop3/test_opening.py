@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import socket
 import ssl
 import threading
@@ -68,7 +69,7 @@ def test_a_certificate_for_another_name_is_refused(serve, connect, server_contex
     site = serve(lambda peer: peer.start_tls(server_context)).site(
         security="tls", ca_file=ca_file, server_hostname="pop.example.org"
     )
-    with pytest.raises(TlsFailed, match=r"pop\.example\.org"):
+    with pytest.raises(TlsFailed, match=r"pop\.example\.org'\. Set ca_file"):
         connect(site)
 
 
@@ -165,8 +166,13 @@ def test_a_server_without_tls_on_the_tls_port_is_found_out(serve, connect, ca_fi
         peer.say(b"+OK plain as day\r\n")
         peer.silence()
 
-    with pytest.raises(TlsFailed):
+    with pytest.raises(TlsFailed, match="What came is no TLS: set security=starttls, or another port"):
         connect(serve(script).site(security="tls", ca_file=ca_file))
+
+
+def test_a_server_that_waits_for_tls_is_found_out(serve, connect):
+    with pytest.raises(TimedOut, match="Perhaps it waits for TLS: then security is tls"):
+        connect(serve(lambda peer: peer.silence()).site(security="plain", reply_timeout=0.2))
 
 
 def test_a_server_that_hangs_up_in_the_handshake_may_be_tried_again(serve, connect):
@@ -588,6 +594,8 @@ def test_a_refused_login_says_no_or_later(serve, connect, reply, kind):
     with pytest.raises(kind) as caught:
         connect(serve(script).site())
     assert kind is not LoginDelayed or caught.value.delay == 900
+    assert re.match(r"127\.0\.0\.1:\d+: PASS refused: ", str(caught.value))
+    assert str(caught.value).endswith(" Correct login and password.") is (kind is AuthenticationFailed)
 
 
 HANDS_ON = b"+OK Dovecot (Debian) ready.\r\n"
