@@ -20,7 +20,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import attach
 
-from airflow_pop3_gateway.errors import ConfigurationError, ConnectionMissing, GatewayError, StoreUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionMissing, StoreUnavailable
 from airflow_pop3_gateway.records import Classified
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.store.transfers import read_lines
@@ -58,10 +58,12 @@ def open_store(base_path: str | None = None) -> Store:
         raise _unusable(url, str(error)) from None
     try:
         return Store.at(path)
-    except GatewayError:
-        raise
-    except OSError as error:
-        raise StoreUnavailable(f"base path {url!r} cannot be reached: {error}") from error
+    except StoreUnavailable as error:
+        cause = error.__cause__ or error
+        why = getattr(cause, "strerror", None) or cause
+        raise StoreUnavailable(
+            f"base path {url!r} cannot be used: {why}. The gateway must be able to write, read, list and delete there."
+        ) from cause
 
 
 def kept_store(base_path: str) -> Store:

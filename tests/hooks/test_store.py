@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def test_a_password_in_a_base_path_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigurationError, match="no password") as caught:
         open_store("s3://AKIA:hush@bucket/prefix")
     assert "hush" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_named_and_not_what_was_tried_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    url = (tmp_path / "file").as_uri()
+    with pytest.raises(
+        StoreUnavailable, match=re.escape(f"base path {url!r} cannot be used: Not a dir")
+    ) as caught:
+        open_store(url)
+    assert ".unpublished" not in str(caught.value)
 
 
 def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> None:
