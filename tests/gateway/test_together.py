@@ -24,15 +24,24 @@ class Pool:
 
 
 @pytest.mark.parametrize(
-    ("processor", "given"), [(1.0, 0), (0.1, 20)], ids=["the work is ours", "the store is waited for"]
+    ("waits", "given"),
+    [([0] * TRIED, 0), ([9] * TRIED, 20), ([99] + [0] * (TRIED - 1), 0)],
+    ids=["the work is ours", "the store is waited for", "another program had the processor once"],
 )
 def test_threads_take_over_where_the_store_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, processor: float, given: int
+    monkeypatch: pytest.MonkeyPatch, waits: list[int], given: int
 ) -> None:
-    clock, spent = iter((0.0, 1.0)), iter((0.0, processor))
-    times = SimpleNamespace(perf_counter=lambda: next(clock), thread_time=lambda: next(spent))
+    clock = processor = 0
+
+    def work(number: int) -> str:
+        nonlocal clock, processor
+        processor += 1
+        clock += 1 + (waits[number] if number < TRIED else 0)
+        return str(number)
+
+    times = SimpleNamespace(perf_counter=lambda: clock, thread_time=lambda: processor)
     monkeypatch.setattr(together, "time", times)
     pool = Pool()
-    results = where_it_pays(pool.map)(str, range(TRIED + 20))
+    results = where_it_pays(pool.map)(work, range(TRIED + 20))
     assert list(results) == [str(number) for number in range(TRIED + 20)]
     assert pool.given == given
