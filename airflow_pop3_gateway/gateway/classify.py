@@ -68,13 +68,15 @@ def classify(
     for batch in waiting_batches(store, site.name) if batches is None else batches:
         lines = read_lines(store, site.name, batch)
         if lines is None:
-            _classify_batch(deposit, batch, on_progress)
-            lines = read_lines(store, site.name, batch) or iter(())
-        tally.add(batch, lines)
+            records = _classify_batch(deposit, batch, on_progress)
+        else:
+            records = (TransferRecord.from_json({**line, "leaves": (), "defects": ()}) for line in lines)
+        tally.add(batch, records)
     return msgspec.structs.replace(tally.result(), seconds=round(time.monotonic() - started, 3))
 
 
-def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None:
+def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> Iterator[TransferRecord]:
+    """The records of a batch, whose lines are published when the last one was taken."""
     manifest = read_manifest(deposit.store, deposit.site.name, batch)
     if manifest is None:
         raise StoreCorrupt(
@@ -88,6 +90,7 @@ def _classify_batch(deposit: Deposit, batch: str, on_progress: Progress) -> None
     try:
         for count, record in enumerate(_in_order(deposit, reader, manifest), 1):
             lines.add(record.line())
+            yield record
             octets += record.raw.length
             on_progress(count, octets, len(manifest))
         lines.commit()
@@ -122,7 +125,7 @@ def _in_order(
 
 
 class _Tally:
-    """Counts over the lines of batches, the same for work of now and of before."""
+    """Counts over the records of batches, the same for work of now and of before."""
 
     def __init__(self, site: str) -> None:
         self._site = site
@@ -132,30 +135,30 @@ class _Tally:
         self._applications: Counter[str] = Counter()
         self._by_application: dict[str, dict[str, Any]] = {}
 
-    def add(self, batch: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    def add(self, batch: str, records: Iterable[TransferRecord]) -> None:
         self._batches.append(batch)
-        for line in lines:
-            rejected = line["rejected"] is not None
-            self._types[line["type"]] += 1
-            self._applications[line["application"]] += 1
-            if line["state"] == "ENDED":
-                self._count(line)
+        for record in records:
+            rejected = record.rejected
+            self._types[record.type] += 1
+            self._applications[record.application] += 1
+            if record.state == "ENDED":
+                self._count(record)
             self._counts["messages"] += 1
-            self._counts["octets"] += line["raw"]["length"]
-            self._counts["files"] += len(line["files"])
-            self._counts["canceled"] += line["state"] == "CANCELED"
-            self._counts["duplicates"] += rejected and line["rejected"]["duplicate_of"] is not None
-            self._counts["recovered"] += rejected and line["disposal"] == "recover"
-            if (asked := line["acknowledgment"]) is not None and asked["decision"] == "send":
-                self._counts["receipts"] += len(asked["receipts"])
+            self._counts["octets"] += record.raw.length
+            self._counts["files"] += len(record.files)
+            self._counts["canceled"] += record.state == "CANCELED"
+            self._counts["duplicates"] += rejected is not None and rejected.duplicate_of is not None
+            self._counts["recovered"] += rejected is not None and record.disposal == "recover"
+            if record.acknowledgment is not None and record.acknowledgment.decision == "send":
+                self._counts["receipts"] += len(record.acknowledgment.receipts)
 
-    def _count(self, line: Mapping[str, Any]) -> None:
+    def _count(self, record: TransferRecord) -> None:
         none = {"messages": 0, "files": 0, "octets": 0, "types": {}}
-        counts = self._by_application.setdefault(line["application"], none)
+        counts = self._by_application.setdefault(record.application, none)
         counts["messages"] += 1
-        counts["files"] += len(line["files"])
-        counts["octets"] += sum(file["size"] for file in line["files"])
-        counts["types"][line["type"]] = counts["types"].get(line["type"], 0) + 1
+        counts["files"] += len(record.files)
+        counts["octets"] += sum(file.size for file in record.files)
+        counts["types"][record.type] = counts["types"].get(record.type, 0) + 1
 
     def result(self) -> Classified:
         return Classified(
