@@ -100,7 +100,7 @@ class Base64:
         if decoded is not None:
             self._held = b""
             return decoded
-        cut = last.rfind(b"\n") + 1
+        cut = last.rfind(b"\n") + 1 or len(last) - len(data) % 4  # agents write a whole part as one line
         decoded = _decode_clean(data[: before + cut])
         if decoded is not None:
             self._held = last[cut:]
