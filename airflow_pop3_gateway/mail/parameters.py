@@ -81,11 +81,6 @@ def parse_parameters(raw: bytes) -> Parameters:
     return _parse_short(raw) if len(raw) <= _CACHED_LENGTH else _parse(raw)
 
 
-@functools.lru_cache(maxsize=512)
-def _parse_short(raw: bytes) -> Parameters:
-    return _parse(raw)
-
-
 def _parse(raw: bytes) -> Parameters:
     text = raw.decode("latin-1")
     usual = _USUAL.fullmatch(text)
@@ -95,6 +90,9 @@ def _parse(raw: bytes) -> Parameters:
     return Parameters(
         usual[1].lower(), {name.lower(): quoted or token for name, quoted, token in reversed(found)}
     )
+
+
+_parse_short = functools.lru_cache(maxsize=512)(_parse)
 
 
 def _parse_piece_by_piece(text: str) -> Parameters:
