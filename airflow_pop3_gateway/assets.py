@@ -19,7 +19,7 @@ from airflow.sdk import Asset, AssetAlias, AssetWatcher
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.triggers import Pop3MailboxTrigger
-from airflow_pop3_gateway.uris import EACH, application_uri, mailbox_uri
+from airflow_pop3_gateway.uris import EACH, MAILBOX_ASSET, application_uri, mailbox_uri
 
 APPLICATIONS = AssetAlias("pop3-applications")
 """Through it a :class:`~airflow_pop3_gateway.operators.ClassifyOperator` tells the Applications that got something."""
@@ -40,7 +40,7 @@ def mailbox(pop3_conn_id: str, *, base_path: str | None = None) -> Asset:
         raise ConfigurationError(
             f"mailbox({pop3_conn_id!r}): give the id of a connection of type pop3.", field="pop3_conn_id"
         )
-    name = f"pop3-mailbox-{pop3_conn_id}"
+    name = f"{MAILBOX_ASSET}{pop3_conn_id}"
     watcher = AssetWatcher(name=name, trigger=Pop3MailboxTrigger(pop3_conn_id, base_path))
     return Asset(name=name, uri=mailbox_uri(pop3_conn_id), watchers=[watcher])
 

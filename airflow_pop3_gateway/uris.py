@@ -1,4 +1,4 @@
-"""The URIs of our assets: ``pop3://<connection>`` and ``pop3-application://<application>``; imports nothing of Airflow.
+"""What our assets are called, ``pop3://<connection>`` and ``pop3-application://<application>``; imports no Airflow.
 
 Invariant: a URI names a connection or an Application and nothing else: no host, no account, no secret; what is more
 than a name is refused when the DAG is parsed. Two spellings of a name are one URI.
@@ -12,6 +12,8 @@ MAILBOX = "pop3"
 APPLICATION = "pop3-application"
 EACH = "/each"
 """The path of the asset whose events are one for each record."""
+MAILBOX_ASSET = "pop3-mailbox-"
+"""What the name of a mailbox's asset begins with; the id of its connection follows."""
 
 
 def mailbox_uri(pop3_conn_id: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_pop3_gateway.uris import APPLICATION, MAILBOX, mailbox_uri
+from airflow_pop3_gateway.uris import APPLICATION, MAILBOX, MAILBOX_ASSET, mailbox_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
@@ -21,7 +21,7 @@ def create_asset(*, pop3_conn_id: str, extra: dict[str, Any] | None = None) -> A
     """An asset for a mailbox, without a watcher; DAGs take :func:`airflow_pop3_gateway.assets.mailbox`."""
     from airflow.sdk import Asset
 
-    return Asset(name=f"pop3-mailbox-{pop3_conn_id}", uri=mailbox_uri(pop3_conn_id), extra=extra)
+    return Asset(name=f"{MAILBOX_ASSET}{pop3_conn_id}", uri=mailbox_uri(pop3_conn_id), extra=extra)
 
 
 def to_openlineage(asset: Asset, lineage_context: Any) -> Any:

@@ -44,6 +44,7 @@ from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, forget_store, kept_store
 from airflow_pop3_gateway.store import Store, layout, sent
 from airflow_pop3_gateway.store.transfers import latest_batches, read_record
+from airflow_pop3_gateway.uris import MAILBOX_ASSET
 
 LONGEST_LOOK = timedelta(days=30)
 """How far back the last transfers are looked for: a folder a day is listed."""
@@ -52,8 +53,8 @@ SESSIONS, LINES = 200, 5000
 SENT = 500
 """How many of the transfers that wait for an acknowledgment are looked at."""
 SHOWN = 100
-MAILBOX, HEALTH = "pop3-mailbox-", "pop3_health"
-"""Name of a mailbox's asset, before the site's; and where its watcher notes how it stands."""
+HEALTH = "pop3_health"
+"""Where the watcher of a mailbox's asset notes how it stands."""
 PASSING = ("well", "held", "MailboxInUse", "LoginDelayed")
 """How a watcher stands that nobody must help."""
 WORKERS = 8
@@ -212,10 +213,12 @@ def _troubles(session: Session) -> dict[str, dict[str, str]]:
         select(AssetModel.name, AssetStateStoreModel.value)
         .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
         .where(
-            AssetStateStoreModel.key == HEALTH, AssetModel.name.startswith(MAILBOX), AssetModel.watchers.any()
+            AssetStateStoreModel.key == HEALTH,
+            AssetModel.name.startswith(MAILBOX_ASSET),
+            AssetModel.watchers.any(),
         )
     )
-    found = {name.removeprefix(MAILBOX): json.loads(value) for name, value in noted}
+    found = {name.removeprefix(MAILBOX_ASSET): json.loads(value) for name, value in noted}
     return {
         name: health
         for name, health in found.items()
