@@ -1,6 +1,6 @@
-"""Links from a task in the UI to what it brought.
+"""How our tasks look in the UI: their colour, and the link to what they brought.
 
-Invariant: every operator and sensor of this package has one; a task that works on a site says which as ``page_site``.
+Invariant: every operator and sensor of this package has both; a task that works on a site says which as ``page_site``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from airflow_pop3_gateway.hooks.page import page_address
 
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
+
+
+COLOUR = "#e8f1fa"
 
 
 class TransfersLink(BaseOperatorLink):

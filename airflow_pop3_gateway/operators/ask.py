@@ -21,7 +21,7 @@ from airflow_pop3_gateway.config import at_least
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.answers import waiting, waits
 from airflow_pop3_gateway.hooks.arguments import refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
@@ -110,7 +110,7 @@ class AskForReceiptOperator(HITLOperator):
 
     template_fields: Sequence[str] = ("request",)
     template_fields_renderers = {"request": "json"}
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(

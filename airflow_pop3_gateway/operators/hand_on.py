@@ -12,7 +12,7 @@ from airflow_pop3_gateway.assets import each
 from airflow_pop3_gateway.config import at_least
 from airflow_pop3_gateway.gateway.handover import hand_on
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
 
@@ -37,7 +37,7 @@ class HandOnOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("consumer", "base_path")
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(

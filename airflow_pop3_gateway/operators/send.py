@@ -12,7 +12,7 @@ from airflow_pop3_gateway.config import one_of
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway.outgoing import SendOption
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.send import send_transfer
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SendTransferOperator(BaseOperator):
 
     template_fields: Sequence[str] = tuple(name for name in _KINDS if name != "ack_within")
     template_fields_renderers = {"message": "text", "xfb": "json", "headers": "json"}
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(

@@ -17,7 +17,7 @@ from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
 from airflow_pop3_gateway.hooks.lineage import operator_lineage
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.progress import ProgressLog
@@ -37,7 +37,7 @@ class SiteOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("pop3_conn_id", "base_path")
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
     reference_field: ClassVar[str | None] = None
     """The argument that takes the reference of the task before, where there is one."""

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, XComArg
 
 from airflow_pop3_gateway.errors import AcknowledgmentOverdue
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import base_path_in_force
 from airflow_pop3_gateway.hooks.track import overdue_transfers
@@ -31,7 +31,7 @@ class OverdueOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("base_path",)
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(self, *, base_path: str | XComArg | None = None, **kwargs: Any) -> None:

@@ -17,7 +17,7 @@ from airflow_pop3_gateway.errors import StoreUnavailable
 from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import softly, told_to_airflow
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.hooks.track import place_of, reference
@@ -40,7 +40,7 @@ class AcknowledgmentSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("sent", "base_path")
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(

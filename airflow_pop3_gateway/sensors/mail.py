@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_pop3_gateway.errors import ConnectionMissing, GatewayError
 from airflow_pop3_gateway.gateway.peek import Awaited, Look, Lookout, patient
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, A_MAILBOX, refuse_unless
-from airflow_pop3_gateway.hooks.links import TransfersLink
+from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink
 from airflow_pop3_gateway.hooks.outcome import softly, told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
@@ -42,7 +42,7 @@ class Pop3MailSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("pop3_conn_id", "base_path", "sender", "subject")
-    ui_color: str = "#e8f1fa"
+    ui_color = COLOUR
     operator_extra_links = (TransfersLink(),)
 
     def __init__(
