@@ -137,7 +137,7 @@ class Application:
             raise ConfigurationError(
                 f"application name {self.name!r:.200} must be a plain word of at most {MAX_APPLICATION} characters: "
                 "it becomes a folder name.",
-                field="name",
+                field="application",
             )
         if self.multiple_attachments is not None:
             one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
@@ -297,6 +297,7 @@ class RemoteSite:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigurationError("a site needs a name: the id of its Airflow connection.", field="name")
+        Application(self.application)
         one_of("security", self.security, Security)
         one_of("auth", self.auth, Auth)
         one_of("retention", self.retention, Retention)

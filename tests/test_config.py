@@ -120,8 +120,10 @@ def test_what_a_stranger_writes_makes_no_pattern_slow() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a\nb", "a" * 101])
 def test_an_application_is_a_plain_word(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="plain word"):
-        Application(name)
+    for make in (Application, lambda name: dataclasses.replace(SITE, application=name)):
+        with pytest.raises(ConfigurationError, match="plain word") as caught:
+            make(name)
+        assert caught.value.field == "application"
 
 
 def test_limits_are_positive() -> None:

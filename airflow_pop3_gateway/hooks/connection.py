@@ -19,7 +19,6 @@ from airflow_pop3_gateway.config import (
     DEFAULT_PORT,
     Address,
     AddressPatterns,
-    Application,
     Limits,
     LocalSite,
     RemoteSite,
@@ -80,7 +79,6 @@ def _site(connection: ConnectionLike) -> RemoteSite:
         )
     options = _options(connection)
     port = DEFAULT_PORT[options.get("security", "tls")]
-    _check_application(options)
     alternates = options.pop("alternates", "").split(",")
     return RemoteSite(
         name=connection.conn_id,
@@ -175,13 +173,6 @@ def _object(value: Any) -> dict[str, Any] | None:
         except ValueError:
             return None
     return value if isinstance(value, dict) else None
-
-
-def _check_application(options: Mapping[str, Any]) -> None:
-    try:
-        Application(options.get("application", "MAIL"))
-    except ConfigurationError as error:
-        raise ConfigurationError(str(error), field="application") from None
 
 
 def _limits(bounds: Mapping[str, Any]) -> Limits:
