@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from airflow_pop3_gateway.config import Address, RemoteSite
+from airflow_pop3_gateway.config import Address, RemoteSite, TokenSource
 from airflow_pop3_gateway.errors import (
     CommandRefused,
     ConfigurationError,
@@ -307,8 +307,7 @@ class AsyncPop3Client(Client):
         elif isinstance(wish, Pause):
             await asyncio.sleep(wish.seconds)
         elif isinstance(wish, AccessToken):
-            loop = asyncio.get_running_loop()
-            return site.token_source and await loop.run_in_executor(_tokens, site.token_source, wish.refused)
+            return site.token_source and await self._token(site.token_source, wish.refused)
         elif self._octets is None:
             raise ConnectionLost("the connection is closed.")
         elif isinstance(wish, StartTls):
@@ -323,6 +322,19 @@ class AsyncPop3Client(Client):
         else:
             await self._move(self._octets, lambda: wire.idle, "reply", site.reply_timeout, math.inf)
         return None
+
+    async def _token(self, source: TokenSource, refused: str) -> str:
+        """Ask in a thread, which is left behind when the session's time is over."""
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(_tokens, source, refused)
+        try:
+            done, _ = await asyncio.wait([asked], timeout=max(0, self._ends - loop.time()))
+            if not done:
+                seconds = self._session.site.session_timeout
+                raise timed_out(self._session.address, "access token", seconds)
+            return await asked
+        finally:
+            asked.cancel()
 
     async def _connect(self, address: Address) -> None:
         self._drop()

@@ -900,6 +900,22 @@ def test_the_event_loop_goes_on_while_the_source_waits(serve):
     asyncio.run(two_at_once())
 
 
+def test_a_source_that_hangs_has_no_longer_than_the_session(serve):
+    """Else a watcher's turn at its server would never come to an end."""
+    answered = threading.Event()
+
+    def source(refused):
+        answered.wait(20)
+        return "late"
+
+    site = serve(lambda peer: greet(peer, b"SASL XOAUTH2\r\n")).site(token_source=source, session_timeout=0.3)
+    try:
+        with pytest.raises(TimedOut, match="no access token within"):
+            asyncio.run(AsyncPop3Client.connect(site))
+    finally:
+        answered.set()
+
+
 def refuse_then(after):
     def script(peer):
         greet(peer, b"SASL XOAUTH2\r\n")
