@@ -5,8 +5,8 @@ created last and decides. A record found under the identity is either this mail'
 another's: then this one is a duplicate. What cannot be taken is disposed of (Gateway: *error_mail_disposal*):
 RECOVER keeps the whole mail undecoded as ``<xfer ident>.<local ident>``, LEAVE and DELETE cancel the transfer.
 
-Invariant: at most one record names this place of the spool; files are taken back only where every run would take
-them back; a receipt enters the outbox, and a request begins to wait, only after its record exists.
+Invariant: at most one record names this place of the spool; files are taken back only when a record is there that does
+not name them; a receipt enters the outbox, and a request begins to wait, only after its record exists.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class _Mail:
         )
         self._subject, self._xfb = "", dict[str, str]()
         self._xfer_ident, self._source = "", "header-hash"
-        self._keys: list[str] = []
+        self._keys: set[str] = set()
         self._defects: list[Defect] = []
 
     def file(self) -> Generator[None, Set[str], TransferRecord]:
@@ -150,7 +150,9 @@ class _Mail:
         if stored.raw != record.raw:  # its identity is another mail's
             rejected = record.rejected or Rejected(self._xfer_ident, _duplicate_reason(stored, record))
             duplicate = msgspec.structs.replace(rejected, duplicate_of=stored.key)
-            stored = create_record(self._store, self._dispose(record, duplicate, stored))
+            fresh, stored = False, create_record(self._store, self._dispose(record, duplicate, stored))
+        if stored.rejected or not fresh:
+            self._take_back(stored)
         self._enqueue(stored)
         return stored
 
@@ -172,12 +174,10 @@ class _Mail:
                 acknowledgment=decide(self._site, self._head, before.key),
             )
             stored = create_record(self._store, released)
-        elif self._store.exists(
-            layout.record(key)
-        ):  # by rules of before: its files are these, and it goes on
+        elif self._store.exists(layout.record(key)):  # by rules of before: its files are these
             stored = read_record(self._store, key)
         else:
-            self._take_back()
+            self._take_back(before)
             code = rejected.reason.code
             raise MailRefused(f"{before.local_ident} would be rejected again: {code}", code=code)
         self._enqueue(stored)
@@ -266,18 +266,19 @@ class _Mail:
 
     def _open_file(self, name: str, content_type: str) -> Writer:
         key = self._key(name)
-        self._keys.append(key)
+        self._keys.add(key)
         return Repeatable(self._store.create(key, self._group))
 
-    def _take_back(self) -> None:
-        for key in self._keys:
-            if self._group is not None:
-                self._group.withdraw(key)
+    def _take_back(self, record: TransferRecord) -> None:
+        """Remove the files that the record does not name; a run of before may have made it by other rules."""
+        named = {file.path for file in (*record.files, *record.unpacked, *record.evidence)}
+        for key in self._keys - named - {record.user_message_file}:
             self._store.delete(key)
-        self._keys.clear()
 
     def _keep_whole(self, name: str) -> StoredFile:
         """The exact octets of the mail as a file."""
+        if (key := self._key(name)) in self._keys:  # an attachment has this name
+            self._store.delete(key)
         writer = self._open_file(name, "message/rfc822")
         try:
             for chunk in self._octets():
@@ -334,7 +335,9 @@ class _Mail:
         self, record: TransferRecord, rejected: Rejected, first: TransferRecord | None = None
     ) -> TransferRecord:
         """Apply error_mail_disposal; a duplicate's key is its own, for its identity belongs to the first."""
-        self._take_back()
+        if self._group is not None:
+            for key in self._keys:
+                self._group.withdraw(key)
         site, duplicate = self._site, rejected.duplicate_of is not None
         own_ident = f"{self._xfer_ident}.{self._entry.local_ident}"
         key = digest_key(site.name, own_ident if duplicate else self._xfer_ident)

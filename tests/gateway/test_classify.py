@@ -17,6 +17,7 @@ from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.applications import Choice
 from airflow_pop3_gateway.records import RECORD_SCHEMA, TransferRecord
 from airflow_pop3_gateway.store import layout, outbox
+from airflow_pop3_gateway.store.transfers import TransferLines
 
 Open = Callable[..., Maildrop]
 
@@ -192,6 +193,36 @@ def test_a_duplicates_files_are_taken_back(maildrop: Open) -> None:
     assert sorted(drop.store.walk("files")) == sorted(
         file.path for record in records for file in record.files
     )
+
+
+@pytest.mark.parametrize("rules", [{}, {"error_mail_disposal": "delete"}, {"extract_file": False}])
+def test_a_run_that_died_after_a_record_keeps_its_files_whatever_the_rules_are_now(
+    maildrop: Open, monkeypatch: pytest.MonkeyPatch, rules: dict[str, Any]
+) -> None:
+    """The record was published and stays, so its files stay; what the rules of now would have made of the mail goes."""
+    drop = maildrop(
+        multipart(1, attachment(b"a.edi", b"A"), attachment(b"b.edi", b"B")), multiple_attachments="extract"
+    )
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TransferLines, "add", killed)
+        classified(drop)
+    drop.setup(multiple_attachments="recover", **rules)
+    (record,) = classified(drop)
+    assert [drop.store.read(file.path) for file in record.files] == [b"A", b"B"]
+    assert sorted(file.path for file in record.files) == list(drop.store.walk("files"))
+
+
+def test_an_attachment_that_is_called_as_the_whole_mail_does_not_take_its_place(maildrop: Open) -> None:
+    mail = multipart(1, attachment(b"RECOVER.eml", b"A"), attachment(b"b.edi", b"B"))
+    drop = maildrop(mail)
+    (record,) = classified(drop)
+    (file,) = record.files
+    assert drop.store.read(file.path) == mail
+    assert list(drop.store.walk("files")) == [file.path]
 
 
 @pytest.mark.parametrize("disposal", ["delete", "leave"])
