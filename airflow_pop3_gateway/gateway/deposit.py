@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
+_NO_HEAD = Head([])
+_plain_application = functools.lru_cache(maxsize=64)(Application)  # its name is checked for every mail otherwise
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Deposit:
     store: Store
     choose: Chooser = proposed_application
     applications: Mapping[str, Application] = dataclasses.field(default_factory=dict)
+
+    def application(self, name: str) -> Application:
+        """The Application of this name. :raises ConfigurationError: it is no name of one."""
+        return self.applications.get(name) or _plain_application(name)
 
     def file(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
         """Understand a mail and write down what it is.
@@ -128,10 +135,8 @@ class _Mail:
         self._inside = Inspected(octets)
         self._local_ident = entry.local_ident + suffix
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
-        self._head = Head.from_bytes(b"")
-        self._application = deposit.applications.get(
-            self._site.application, Application(self._site.application)
-        )
+        self._head = _NO_HEAD
+        self._application = deposit.application(self._site.application)
         self._subject, self._xfb = "", dict[str, str]()
         self._xfer_ident, self._source = "", "header-hash"
         self._keys: set[str] = set()
@@ -187,6 +192,8 @@ class _Mail:
     # ------------------------------------------------------------------------------------- understanding
 
     def _understand(self) -> tuple[Understanding | None, Rejected | None]:
+        if self._site.smime is None:
+            return self._understand_inside()
         entry = self._entry
         received = layout.moment(entry.retrieved_at)
         with inspected(self._site, self._octets, entry.length, received) as self._inside:
@@ -243,7 +250,7 @@ class _Mail:
         )
         name = self._deposit.choose(choice) or proposed
         try:
-            self._application = self._deposit.applications.get(name) or Application(name)
+            self._application = self._deposit.application(name)
         except ConfigurationError as error:
             self._defects.append(Defect("application-name", "", str(error)))
         application = self._application

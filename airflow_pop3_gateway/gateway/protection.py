@@ -3,8 +3,7 @@
 Strategy: only the header of a mail says whether anything has to be opened; a plain mail streams on as ever. A protected
 one is read into memory and what is inside takes its place; large ones come one at a time.
 
-Invariant: a site without S/MIME is not touched; what cannot be opened is a reason, never an exception; what is shown is
-what was verified.
+Invariant: what cannot be opened is a reason, never an exception; what is shown is what was verified.
 """
 
 from __future__ import annotations
@@ -52,13 +51,10 @@ class Inspected:
 
 @contextlib.contextmanager
 def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iterator[Inspected]:
-    """Open a mail for as long as it is worked on.
+    """Open a mail of a site with S/MIME for as long as it is worked on.
 
     :param octets: gives the mail, each time it is called; :param size: how many there are; :param at: when it came.
     """
-    if site.smime is None:
-        yield Inspected(octets)
-        return
     head, body = _beginning(octets, site.limits.header_bytes)
     protected = is_protected(head)
     with _one_at_a_time if protected and size > SMALL else contextlib.nullcontext():

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,8 @@ READ_CHUNK = 1 << 20
 _NEEDED = "must create exclusively to carry a journal: use a local folder, or S3 with conditional writes."
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that have none: link(2) names the first, SMB and FUSE say the others."""
+_NO_NAME = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+"""A part of a key that is empty, or that walks elsewhere."""
 _ABSTRACT = (AbstractFileSystem, AsyncFileSystem)
 
 
@@ -84,7 +87,7 @@ class Store:
         return f"{self.url}/{key}"
 
     def _path(self, key: str) -> str:
-        if not key or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/")):
+        if _NO_NAME.search(key):
             raise StoreError(f"{key!r} is not a key: parts must be plain names.", key=key)
         return f"{self._root}/{key}"
 

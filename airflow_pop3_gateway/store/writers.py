@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_pop3_gateway.errors import AlreadyStored, GatewayError, StoreUnavailable
@@ -60,6 +59,15 @@ class mapped:  # a class, for a generator costs four times as much and each mail
             raise StoreUnavailable(f"{self._key}: {type(error).__name__}: {error}", key=self._key) from error
 
 
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)  # what is above it is nearly always there
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:  # another writer was first
+        pass
+
+
 class LocalWriter:
     """Temporary file in the same folder, sync, link to the name (which fails if it exists), sync of the folder.
 
@@ -70,12 +78,12 @@ class LocalWriter:
         self.key = key
         self._group = group
         self._path = path
-        self._folder = os.path.dirname(path)
-        self._temporary = f"{self._folder}/{TEMPORARY}{secrets.token_hex(16)}"
+        self._folder = path.rpartition("/")[0]
+        self._temporary = f"{self._folder}/{TEMPORARY}{os.urandom(16).hex()}"
         try:
             self._descriptor = self._open()
         except FileNotFoundError:
-            os.makedirs(self._folder, exist_ok=True)
+            _make_folder(self._folder)
             self._descriptor = self._open()
 
     def _open(self) -> int:
