@@ -106,9 +106,12 @@ class GatewaySmtpHook(SmtpHook):
     @property
     def _fields(self) -> dict[str, Any]:
         try:
-            return self.get_connection(self.smtp_conn_id).extra_dejson
+            fields = self.get_connection(self.smtp_conn_id).extra_dejson
         except AirflowNotFoundException as error:
             raise missing(self.smtp_conn_id, "smtp", "smtp_conn_id") from error
+        if not isinstance(fields, dict):
+            raise self._senseless("it is not a JSON object.")
+        return fields
 
     def _connected(self) -> smtplib.SMTP:
         """The client of the provider's hook, connected and logged in."""
@@ -124,12 +127,20 @@ class GatewaySmtpHook(SmtpHook):
             trouble = self._trouble(error)
             self._disconnect()
             raise trouble from error
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            self._disconnect()
+            raise self._senseless(error) from error
         client = self._smtp_client
         if not isinstance(client, smtplib.SMTP):
             raise ConfigurationError(
                 "The smtp provider is of a version this package does not know.", field=""
             )
         return client
+
+    def _senseless(self, what: object) -> ConfigurationError:
+        return ConfigurationError(
+            f"Correct connection {self.smtp_conn_id!r}, its extra: {what}", field="extra"
+        )
 
     def _trouble(self, error: Exception) -> GatewayError:
         """Why there is no connection: what a person must correct, or what may pass by itself."""

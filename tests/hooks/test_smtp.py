@@ -183,6 +183,21 @@ def test_what_cannot_be_said_to_a_relay_is_for_a_person_and_never_shown(
     assert "xe9" not in str(caught.value) and caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("option", [{"timeout": "soon"}, {"timeout": [1]}, {"timeout": 0}])
+def test_an_option_that_makes_no_sense_is_for_a_person(
+    option: dict[str, Any], relay: Define, smtp_server: Start
+) -> None:
+    with pytest.raises(ConfigurationError, match="'relay', its extra: "):
+        send(relay(smtp_server(), extra={**PLAIN, **option}))
+
+
+def test_an_extra_that_is_no_object_is_for_a_person(relay: Define, smtp_server: Start) -> None:
+    conn_id = relay(smtp_server(), extra=7)
+    for ask in (lambda: send(conn_id), lambda: GatewaySmtpHook(conn_id).default_sender):
+        with pytest.raises(ConfigurationError, match="'relay', its extra: "):
+            ask()
+
+
 @pytest.mark.usefixtures("trusted")
 def test_a_wrong_password_is_for_a_person_and_never_shown(relay: Define, smtp_server: Start) -> None:
     server = smtp_server(security="starttls", login="u", password="geheim")
