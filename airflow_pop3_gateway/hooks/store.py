@@ -56,6 +56,11 @@ def open_store(base_path: str | None = None) -> Store:
         _ = path.fs
     except (ValueError, ImportError) as error:
         raise _unusable(url, str(error)) from None
+    except (AttributeError, TypeError, KeyError) as error:
+        raise _unusable(url, f"its connection makes no sense ({error})") from error
+    except Exception as error:  # each provider has its own, and some log in here
+        words = " ".join(str(error).split())
+        raise StoreUnavailable(f"base path {url!r} cannot be used: {words}") from error
     try:
         return Store.at(path)
     except StoreUnavailable as error:

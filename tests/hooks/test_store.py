@@ -80,6 +80,24 @@ def test_a_connection_that_airflow_does_not_give_is_perhaps_there_later() -> Non
     assert caught.value.retriable
 
 
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [
+        (7, ConfigurationError),
+        ({"config_kwargs": "x"}, ConfigurationError),
+        ({"config_kwargs": {"nope": 1}}, ConfigurationError),
+        ({"role_arn": "x"}, StoreUnavailable),
+    ],
+)
+def test_what_a_provider_makes_of_a_connection_is_our_typed_error(
+    extra: object, kind: type[Exception], connection: Callable[..., str]
+) -> None:
+    """Its own would be tried again without a word about the base path."""
+    connection("odd_s3", conn_type="aws", login="demo", password="demo", extra=extra)
+    with pytest.raises(kind, match="base path 's3://odd_s3@bucket/x'"):
+        open_store("s3://odd_s3@bucket/x")
+
+
 def test_a_connection_that_was_corrected_counts_for_a_process_that_goes_on(
     s3_server: S3Server, connection: Callable[..., str]
 ) -> None:
