@@ -29,7 +29,7 @@ from airflow_pop3_gateway.gateway.send import send
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
-from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store
+from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store, place_at
 from airflow_pop3_gateway.mail.compose import READ
 from airflow_pop3_gateway.mail.fields import Mailbox, mailboxes
 from airflow_pop3_gateway.store.writers import mapped
@@ -154,9 +154,10 @@ def source_of(
 
     :param name: what recipients see; default: the last part of the URL.
     :param content_type: default: by the name's ending. Texts go as octets, for agents change their line ends.
-    :raises ConfigurationError: when the name cannot be the name of a file, or the type not that of one in base64.
+    :raises ConfigurationError: when the URL is none, the name cannot be the name of a file, or the type not that of one
+        in base64.
     """
-    path = ObjectStoragePath(url)
+    path = place_at(url, argument)
     name = name or path.name
     if not name or not name.isprintable() or set(name) & {"/", "\\"} or len(name.encode()) > _LONGEST_NAME:
         raise ConfigurationError(f"{name!r:.300} cannot be the name of a file.", field="file_name")

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx
-from airflow.sdk import BaseHook, Connection, ObjectStoragePath, Variable
+from airflow.sdk import BaseHook, Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, StoreUnavailable
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost
 from airflow_pop3_gateway.hooks.connection import missing
+from airflow_pop3_gateway.hooks.store import place_at
+from airflow_pop3_gateway.store.writers import mapped
 
 _ENVIRONMENT = "AIRFLOW_CONN_"
 _PAGE = 100
@@ -45,14 +47,14 @@ def sites_from_file(url: str) -> list[str]:
     :raises ConfigurationError: when it is not there, or not a list of connection ids.
     :raises StoreUnavailable: when the storage cannot be reached.
     """
-    try:
-        text = ObjectStoragePath(url).read_text()
-    except FileNotFoundError:
-        raise ConfigurationError(f"There is no file {url!r}.", field="url") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{url} is no text in UTF-8.", field="url") from None
-    except OSError as error:
-        raise StoreUnavailable(f"{url} cannot be read: {error}") from error
+    place = place_at(url, "url")
+    with mapped(url):
+        try:
+            text = place.read_text()
+        except FileNotFoundError:
+            raise ConfigurationError(f"There is no file {url!r}.", field="url") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{url} is no text in UTF-8.", field="url") from None
     return _sites(url, _read(text))
 
 

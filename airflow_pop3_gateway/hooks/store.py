@@ -71,6 +71,17 @@ def open_store(base_path: str | None = None) -> Store:
         ) from cause
 
 
+def place_at(url: str | ObjectStoragePath, argument: str) -> ObjectStoragePath:
+    """A file on any storage Airflow knows.
+
+    :raises ConfigurationError: naming the argument: there is no such storage, or the text is no URL.
+    """
+    try:
+        return ObjectStoragePath(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{argument}: {str(url)!r} is no place: {error}.", field=argument) from None
+
+
 def kept_store(base_path: str) -> Store:
     """The store at a base path, opened once for all who look again and again in this process: opening it is a write.
 

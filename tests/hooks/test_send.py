@@ -171,6 +171,13 @@ def test_a_type_that_no_attached_file_can_have_is_refused(kind: str) -> None:
         source_of("file:///folder/a", "file", None, kind)
 
 
+@pytest.mark.parametrize("url", ["nope://bucket/a", "http://[::1"])
+def test_a_place_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="ready_made: ") as caught:
+        source_of(url, "ready_made")
+    assert caught.value.field == "ready_made"
+
+
 @pytest.mark.parametrize("name", ["a/b", "a\\b", "a\nb", "x" * 256])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="name of a file"):

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost
+from airflow_pop3_gateway.errors import ConfigurationError, ConnectionLost, StoreUnavailable
 from airflow_pop3_gateway.hooks.sites import sites_from_file, sites_from_variable, sites_of_airflow
 
 
@@ -106,6 +106,20 @@ def test_a_file_lists_them_as_json_or_as_lines(text: str, tmp_path: Path) -> Non
     assert sites_from_file((tmp_path / "sites").as_uri()) == ["a", "b"]
     with pytest.raises(ConfigurationError, match="no file"):
         sites_from_file((tmp_path / "nothing").as_uri())
+
+
+def test_a_storage_that_cannot_be_reached_is_later(connection: Callable[..., str]) -> None:
+    extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    connection("dead_s3", conn_type="aws", login="demo", password="demo", extra=extra)
+    with pytest.raises(StoreUnavailable, match="s3://dead_s3@bucket/sites"):
+        sites_from_file("s3://dead_s3@bucket/sites")
+
+
+@pytest.mark.parametrize("url", ["nope://bucket/sites", "http://[::1"])
+def test_a_place_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        sites_from_file(url)
+    assert caught.value.field == "url"
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
