@@ -32,6 +32,9 @@ from airflow_pop3_gateway.hooks import submission
 from airflow_pop3_gateway.hooks.connection import missing
 from airflow_pop3_gateway.mail.compose import Chunks
 
+_SENSELESS = (ValueError, TypeError, AttributeError, ImportError)
+"""What the provider raises where an option of the connection makes no sense, or asks for what is not installed."""
+
 
 class GatewaySmtpHook(SmtpHook):
     """A relay for finished messages; a context manager that connects when the first message is sent.
@@ -117,19 +120,11 @@ class GatewaySmtpHook(SmtpHook):
         """The client of the provider's hook, connected and logged in."""
         try:
             self.get_conn()
-        except UnicodeError:
-            self._disconnect()
-            raise ConfigurationError(
-                f"Correct connection {self.smtp_conn_id!r}: host, login and password must be what SMTP can say.",
-                field="host",
-            ) from None  # the error holds what could not be said
-        except (AirflowException, RuntimeError, OSError) as error:
+        except (AirflowException, RuntimeError, OSError, *_SENSELESS) as error:
             trouble = self._trouble(error)
             self._disconnect()
-            raise trouble from error
-        except (ValueError, TypeError, AttributeError, ImportError) as error:
-            self._disconnect()
-            raise self._senseless(error) from error
+            # A UnicodeError holds what could not be said, the whole password.
+            raise trouble from None if isinstance(error, UnicodeError) else error
         client = self._smtp_client
         if not isinstance(client, smtplib.SMTP):
             raise ConfigurationError(
@@ -168,6 +163,12 @@ class GatewaySmtpHook(SmtpHook):
             )
         if isinstance(cause, OSError):
             return RelayUnavailable(f"{self._place} cannot be reached: {cause}")
+        if isinstance(cause, UnicodeError):
+            return ConfigurationError(
+                f"{advice}: host, login and password must be what SMTP can say.", field="host"
+            )
+        if isinstance(cause, _SENSELESS):
+            return self._senseless(cause)
         return ConfigurationError(f"{advice}: {error}", field="smtp_conn_id")
 
     def _disconnect(self) -> None:
