@@ -1,7 +1,8 @@
 """What the server holds: a number, a size and an identity for each mail.
 
-Strategy: the identity is the UIDL where it is one (there, not blank, not given twice); elsewhere it is the digest of
-the header block that TOP n 0 gives, which is also the proof that a mail is still the one that was stored.
+Strategy: the identity is the UIDL where it is one (there, not blank, not given twice, not just the number); elsewhere
+it is the digest of the header block that TOP n 0 gives, which is also the proof that a mail is still the one that was
+stored.
 
 Invariant: identities are unique within a listing; two listings of an unchanged maildrop give the same ones, unless
 the server has neither UIDL nor TOP, and then none is ever believed twice.
@@ -59,8 +60,10 @@ def take_listing(client: MailClient, site: RemoteSite, started_at: datetime) -> 
 
 
 def nameless(sizes: Mapping[int, int], ids: Mapping[int, str] | None) -> list[int]:
-    """Numbers whose UIDL is no identity: not there, blank, or given twice."""
+    """Numbers whose UIDL is no identity: not there, blank, given twice, or the number, where all are."""
     given = ids or {}
+    if all(given.get(n) == str(n) for n in sizes):  # and when a mail is gone, the next one has its UIDL
+        return list(sizes)
     count = Counter(given.values())
     return [n for n in sizes if not given.get(n, "").strip() or count[given[n]] > 1]
 
