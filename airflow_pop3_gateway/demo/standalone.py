@@ -57,6 +57,9 @@ def settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        # The scheduler starts tasks before the API server listens: they wait for it as long as we do.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(int(PATIENCE)),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1",
         "AIRFLOW_VAR_POP3_SITES": json.dumps(SITES[1:3]),
     }
 

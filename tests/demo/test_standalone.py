@@ -53,6 +53,7 @@ def test_the_scheduler_empties_a_mailbox_the_receipt_goes_out_and_the_api_lists_
                 "api", conn_type="http", host="127.0.0.1", port=port, login=USER, password=PASSWORD
             )
             assert sites_of_airflow(api) == ["pop3_default"]
+            assert "Workload execution failed" not in (tmp_path / "airflow.log").read_text()
         assert [message.recipients for message in box] == [(letters.PARTNER,)]
         assert around.pop3.mails("pop3_default") == []
         names = sorted(key.rpartition("/")[2] for key in around.store().walk("files"))
