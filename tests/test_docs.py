@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_pop3_gateway import operators
 from airflow_pop3_gateway.cli import VERBS
@@ -46,6 +47,16 @@ def test_python_in_a_page_is_python_and_samples_are_the_samples(path: Path) -> N
         if file:
             source = (ROOT / file).read_text()
             assert code == source.split(f"# [START {mark}]\n")[1].split(f"# [END {mark}]")[0]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=identity)
+def test_python_in_a_page_runs_as_it_stands(path: Path) -> None:
+    """In the order of the page, each block in a DAG of its own; the sample DAGs have tests of theirs."""
+    names: dict[str, object] = {}
+    for number, (file, _, code) in enumerate(BLOCK.findall(path.read_text())):
+        if not file:
+            with DAG(f"block_{number}", schedule=None):
+                exec(compile(code, f"{path.name}, block {number}", "exec"), names)  # noqa: S102
 
 
 def test_every_option_of_a_connection_is_in_the_reference() -> None:
