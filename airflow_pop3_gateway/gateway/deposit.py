@@ -50,7 +50,9 @@ log = logging.getLogger(__name__)
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
 _NO_HEAD = Head([])
-_plain_application = functools.lru_cache(maxsize=64)(Application)  # its name is checked for every mail otherwise
+_plain_application = functools.lru_cache(maxsize=64)(
+    Application
+)  # its name is checked for every mail otherwise
 
 
 @dataclass(frozen=True)
