@@ -15,7 +15,7 @@ from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, dismiss, tracked, waiting
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records.sent import SentEvent
-from airflow_pop3_gateway.store import sent
+from airflow_pop3_gateway.store import Store, sent
 from airflow_pop3_gateway.verbs.site import told
 from airflow_pop3_gateway.verbs.terminal import show
 
@@ -46,16 +46,20 @@ def _line(found: Tracked) -> str:
     return "  ".join(words)
 
 
-def _keys(arguments: argparse.Namespace) -> list[str]:
+def _keys(store: Store, arguments: argparse.Namespace) -> list[str]:
+    """The keys that were given. :raises ConfigurationError: when there is none, or no transfer under one."""
     keys = [str(key) for key in arguments.keys]
     if not keys or not all(key.isalnum() for key in keys):
         raise ConfigurationError(f"{arguments.action} needs keys, as the list gives them.", field="keys")
+    for key in keys:
+        if sent.find_key(store, key) is None:
+            raise ConfigurationError(f"{key} is no transfer that was sent; list what waits.", field="keys")
     return keys
 
 
 def _show(arguments: argparse.Namespace) -> None:
     store = open_store(arguments.base_path)
-    for key in _keys(arguments):
+    for key in _keys(store, arguments):
         found = tracked(store, key, utc_now())
         events = list(sent.events(store, key))
         facts = {**found.to_json(), "events": [event.to_json() for event in events]}
@@ -80,4 +84,5 @@ def _history(status: SentStatus, events: Sequence[SentEvent]) -> Iterator[str]:
 
 
 def _dismiss(arguments: argparse.Namespace) -> None:
-    dismiss(open_store(arguments.base_path), _keys(arguments))
+    store = open_store(arguments.base_path)
+    dismiss(store, _keys(store, arguments))

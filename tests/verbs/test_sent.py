@@ -79,6 +79,11 @@ def test_wrong_words_are_one_sentence(call: Call, words: tuple[str, ...]) -> Non
     assert call(*words, code=1).count("\n") == 1
 
 
+@pytest.mark.parametrize("action", ["show", "dismiss"])
+def test_a_key_of_nothing_is_told_as_such(call: Call, action: str) -> None:
+    assert call(action, "0" * 40, code=1) == f"{'0' * 40} is no transfer that was sent; list what waits.\n"
+
+
 def test_what_airflow_logs_is_not_among_what_was_asked_for(
     s3_server: S3Server, connection: Callable[..., str]
 ) -> None:
