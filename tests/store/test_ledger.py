@@ -149,26 +149,28 @@ def test_a_batch_that_will_have_no_manifest_is_forgotten(store: Store) -> None:
     assert Ledger.load(store, "edi").announced == []
 
 
-def test_two_saves_in_the_same_instant_lose_no_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_saves_in_the_same_instant_lose_no_batch(
+    any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other one is written between the look at what is there and the write."""
-    first, second = Ledger.load(store, "edi"), Ledger.load(store, "edi")
+    first, second = Ledger.load(any_store, "edi"), Ledger.load(any_store, "edi")
     for ledger, batch, uidl in ((first, ONE, "a"), (second, TWO, "b")):
-        ledger.open(store, batch)
-        commit_manifest(store, "edi", batch, [entry(uidl, batch)])
+        ledger.open(any_store, batch)
+        commit_manifest(any_store, "edi", batch, [entry(uidl, batch)])
         ledger.entries[uidl] = known("DELETED", batch)
         ledger.close(batch, committed=True)
-    replace = store.replace
+    replace = any_store.replace
 
     def late(key: str, data: bytes | Iterator[bytes]) -> None:
         monkeypatch.undo()
-        second.save(store)
+        second.save(any_store)
         replace(key, data)
 
-    monkeypatch.setattr(store, "replace", late)
-    first.save(store)
-    assert waiting_batches(store, "edi") == [ONE, TWO]
-    third = Ledger.load(store, "edi")
-    third.recover(store, "KEPT")
+    monkeypatch.setattr(any_store, "replace", late)
+    first.save(any_store)
+    assert waiting_batches(any_store, "edi") == [ONE, TWO]
+    third = Ledger.load(any_store, "edi")
+    third.recover(any_store, "KEPT")
     assert list(third.entries) == ["a", "b"]
 
 
