@@ -26,6 +26,9 @@ from airflow_pop3_gateway.records import Leaf
 Octets = Callable[[], Iterator[bytes]]
 """Gives the exact octets of a mail in pieces, from the start at each call."""
 
+BEGINNING = 1 << 20
+"""Octets of a mail in which its first file is looked for: what one request to the store brings."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -49,14 +52,15 @@ class Choice:
 
     @cached_property
     def _first_file(self) -> Leaf | None:
-        beginning = next(self.octets(), b"")
         several = Policy(multiple_attachments="extract")
-        attachments = understand([beginning], lambda head: several, lambda name, kind: Nowhere()).attachments
+        beginning = _up_to(BEGINNING, self.octets())
+        attachments = understand(beginning, lambda head: several, lambda name, kind: Nowhere()).attachments
         return attachments[0] if attachments else None
 
     @property
     def file_name(self) -> str:
-        """What the first attached file is called, ``""`` when there is none or it has no name."""
+        """What the first attached file is called, ``""`` when there is none in the first :data:`BEGINNING` octets or it
+        has no name."""
         return (self._first_file.name or "") if self._first_file else ""
 
     @property
@@ -64,6 +68,16 @@ class Choice:
         """Content type of the mail, and of its first attached file."""
         own = self.head.content_type.value
         return (own, self._first_file.content_type) if self._first_file else (own,)
+
+
+def _up_to(most: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The first octets, however the pieces were cut."""
+    left = most
+    for piece in pieces:
+        yield piece[:left]
+        left -= len(piece)
+        if left <= 0:
+            break
 
 
 Chooser = Callable[[Choice], str | None]

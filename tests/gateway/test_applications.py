@@ -10,7 +10,7 @@ from support.maildrop import Maildrop, attachment, letter, multipart, text
 
 from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
 from airflow_pop3_gateway.gateway import classify, examine
-from airflow_pop3_gateway.gateway.applications import ApplicationRule, Choice, Rules
+from airflow_pop3_gateway.gateway.applications import BEGINNING, ApplicationRule, Choice, Rules
 from airflow_pop3_gateway.mail.extract import Policy
 from airflow_pop3_gateway.mail.headers import Head, identity
 
@@ -135,3 +135,20 @@ def test_reception_and_offline_agree(maildrop: Callable[..., Maildrop]) -> None:
     assert received == {"INV": 1, "TEXT": 1, "MAIL": 1}
     assert [answer["application"] for answer in offline] == ["INV", "TEXT", "MAIL"]
     assert offline[2]["rejected"]["code"] == "application-rejected"
+
+
+@pytest.mark.parametrize(("before", "application"), [(BEGINNING - 1000, "INV"), (BEGINNING, "MAIL")])
+def test_a_file_behind_a_long_text_is_found_or_not_however_the_mail_is_read(
+    maildrop: Callable[..., Maildrop], before: int, application: str
+) -> None:
+    rules = Rules.of([{"application": "INV", "file_name": "*.csv"}])
+    mail = multipart(7, text(b"long text\r\n" * (before // 11)), attachment(b"a.csv", b"1;2"))
+    drop = maildrop(mail)
+    drop.poll()
+    assert classify(drop.site, drop.store, choose=rules).applications == {application: 1}
+    for size in (1000, 1 << 18, len(mail)):
+
+        def octets(size: int = size) -> Iterator[bytes]:
+            return (mail[at : at + size] for at in range(0, len(mail), size))
+
+        assert examine(octets, len(mail), Policy(), rules)["application"] == application
