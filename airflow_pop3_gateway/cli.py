@@ -74,10 +74,17 @@ _BASE_PATH = argument(
     "--base-path", metavar="URL", help="where everything lies; default: base_path of section pop3_gateway"
 )
 """No brackets in a help text: Airflow's own formatter takes them for markup and leaves them out."""
-_RULES = argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects")
+_RULES = (
+    argument("--rules", metavar="FILE", help="Application rules as JSON: a list of objects"),
+    argument(
+        "--applications",
+        metavar="FILE",
+        help="Applications that have options of their own as JSON: a list of objects",
+    ),
+)
 _ON_A_SITE = (
     _BASE_PATH,
-    _RULES,
+    *_RULES,
     argument(
         "--multiple-attachments",
         choices=("recover", "extract"),
@@ -148,7 +155,9 @@ VERBS = (
             argument("files", nargs="+", metavar="FILE", help="a mail as a file, - for standard input"),
             _json("file"),
             argument("--application", default="MAIL", help="the Application that is proposed"),
-            _RULES,
+            *_RULES,
+            argument("--originator", default="", help="the connection the rules are told of"),
+            argument("--destination", default="", help="the login the rules are told of"),
             argument(
                 "--multiple-attachments",
                 choices=("recover", "extract"),

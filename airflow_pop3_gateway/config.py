@@ -132,8 +132,9 @@ class Application:
     unzip: bool | None = None
 
     def __post_init__(self) -> None:
-        plain = self.name.isprintable() and "/" not in self.name and self.name not in ("", ".", "..")
-        if not plain or len(self.name) > MAX_APPLICATION:
+        name = self.name if isinstance(self.name, str) else ""
+        plain = name.isprintable() and "/" not in name and name not in ("", ".", "..")
+        if not plain or len(name) > MAX_APPLICATION:
             raise ConfigurationError(
                 f"application name {self.name!r:.200} must be a plain word of at most {MAX_APPLICATION} characters: "
                 "it becomes a folder name.",
@@ -141,6 +142,9 @@ class Application:
             )
         if self.multiple_attachments is not None:
             one_of("multiple_attachments", self.multiple_attachments, MultipleAttachments)
+        for switch in ("extract_file", "unzip"):
+            if (value := getattr(self, switch)) not in (None, True, False):
+                raise ConfigurationError(f"{switch}={value!r} is neither true nor false.", field=switch)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,49 @@ def test_classify_for_people(mail: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert f"order.csv  text/csv  {len(CSV)} octets" in output
 
 
+def test_rules_and_applications_are_tried_on_mails_at_hand(
+    mail: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules, applications = tmp_path / "rules.json", tmp_path / "applications.json"
+    rules.write_text(
+        '[{"application": "ORDERS", "originator": "edi_*", "destination": "orders?"},'
+        ' {"reject": true, "originator": "spam"}]'
+    )
+    applications.write_text('[{"name": "ORDERS", "extract_file": false}]')
+    words = ["classify", str(mail), "--rules", str(rules), "--applications", str(applications)]
+    main(words)
+    assert "TYPE=XFER FILE_NAME=order.csv APPLICATION=MAIL (multipart-one-file)" in capsys.readouterr().out
+    main([*words, "--originator", "edi_1", "--destination", "orders1"])
+    assert "TYPE=XFER FILE_NAME=ORDERS.eml APPLICATION=ORDERS (whole-mail)" in capsys.readouterr().out
+    main([*words, "--originator", "spam"])
+    assert "rejected    application-rejected rule 2 rejects this mail" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "told"),
+    [
+        (
+            "--applications",
+            '[{"name": "A", "unzipp": true}]',
+            "there is no field 'unzipp'; did you mean 'unzip'?",
+        ),
+        ("--applications", '[{"name": "A", "unzip": "yes"}]', "unzip='yes' is neither true nor false"),
+        ("--applications", '[{"name": 1}]', "application 1: application name 1"),
+        ("--applications", '{"name": "A"}', "must be a list of Applications"),
+        ("--rules", "[1]", "rule 1 is not an object"),
+        ("--application", "a/b", "must be a plain word"),
+    ],
+)
+def test_rules_and_applications_that_make_no_sense_are_wrong_usage(
+    mail: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, text: str, told: str
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    value = text if option == "--application" else str(file)
+    assert main(["classify", str(mail), option, value]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_read_is_an_answer_and_the_others_go_on(
     mail: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from airflow_pop3_gateway.config import Application, at_least, wildcards
+from airflow_pop3_gateway.config import Application, RemoteSite, at_least, wildcards
 from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
@@ -142,13 +143,7 @@ class ApplicationRule:
 
         :raises ConfigurationError: naming a field that does not exist, or a value that makes no sense.
         """
-        names = {item.name.rstrip("_"): item.name for item in dataclasses.fields(cls)}
-        for name in row:
-            if name not in names:
-                near = difflib.get_close_matches(str(name), names, n=1)
-                advice = f"did you mean {near[0]!r}?" if near else f"fields are {', '.join(names)}."
-                raise ConfigurationError(f"rule: there is no field {name!r}; {advice}", field=str(name))
-        return cls(**{names[name]: value for name, value in row.items()})
+        return _read(cls, "rule", row)
 
     def fits(self, choice: Choice) -> bool:
         """Whether every pattern fits."""
@@ -160,6 +155,62 @@ class ApplicationRule:
         value = getattr(choice, "content_types" if name == "content_type" else name)
         values = value if isinstance(value, tuple) else (value,)
         return any(wildcards(getattr(self, name)).fullmatch(one) for one in values)
+
+
+T = TypeVar("T", ApplicationRule, Application)
+
+
+def _read(kind: type[T], what: str, row: Mapping[str, Any]) -> T:
+    names = {item.name.rstrip("_"): item.name for item in dataclasses.fields(kind)}
+    for name in row:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"fields are {', '.join(names)}."
+            raise ConfigurationError(f"{what}: there is no field {name!r}; {advice}", field=str(name))
+    return kind(**{names[name]: value for name, value in row.items()})
+
+
+def _read_all(kind: type[T], what: str, rows: Sequence[T | Mapping[str, Any]]) -> Iterator[T]:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, kind | Mapping):
+            raise ConfigurationError(f"{what} {number} is not an object with fields.", field=f"{what}s")
+        try:
+            yield _read(kind, what, row) if isinstance(row, Mapping) else row
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{what} {number}: {error}", field=f"{what}s") from None
+
+
+def applications_of(rows: Any) -> dict[str, Application]:
+    """Applications with options of their own by their names, from JSON: a list of objects.
+
+    :raises ConfigurationError: naming the row and the field.
+    """
+    if not isinstance(rows, Sequence) or isinstance(rows, str):
+        raise ConfigurationError("must be a list of Applications.", field="applications")
+    return {one.name: one for one in _read_all(Application, "application", rows)}
+
+
+_plain = functools.lru_cache(maxsize=64)(Application)  # its name is checked for every mail otherwise
+
+
+def named(name: str, applications: Mapping[str, Application]) -> Application:
+    """The Application of this name, with its options where it has some. :raises ConfigurationError: it is no name."""
+    return applications.get(name) or _plain(name)
+
+
+def policy_of(application: Application, site: RemoteSite | Policy) -> Policy:
+    """How the mails of an Application are extracted (Gateway: Application, then Remote Site).
+
+    :param site: what holds where the Application says nothing.
+    """
+    return Policy(
+        application=application.name,
+        extract_file=site.extract_file if application.extract_file is None else application.extract_file,
+        multiple_attachments=application.multiple_attachments or site.multiple_attachments,
+        user_message_limit=site.user_message_limit,
+        unzip=site.unzip if application.unzip is None else application.unzip,
+        limits=site.limits,
+    )
 
 
 _PATTERNS = ("originator", "destination", "from_", "to", "subject", "xfer_ident", "content_type", "file_name")
@@ -176,15 +227,7 @@ class Rules:
         """Rows as values or as JSON. :raises ConfigurationError: naming the row and the field."""
         if not isinstance(rows, Sequence) or isinstance(rows, str):
             raise ConfigurationError("must be a callable or a list of rules.", field="rules")
-        read = []
-        for number, row in enumerate(rows, 1):
-            if not isinstance(row, ApplicationRule | Mapping):
-                raise ConfigurationError(f"rule {number} is not an object with fields.", field="rules")
-            try:
-                read.append(row if isinstance(row, ApplicationRule) else ApplicationRule.from_json(row))
-            except ConfigurationError as error:
-                raise ConfigurationError(f"rule {number}: {error}", field="rules") from None
-        return cls(tuple(read))
+        return cls(tuple(_read_all(ApplicationRule, "rule", rows)))
 
     def __call__(self, choice: Choice) -> str | None:
         for number, rule in enumerate(self.rows, 1):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import logging
 from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -23,7 +22,14 @@ import msgspec
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
 from airflow_pop3_gateway.gateway import track
-from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Octets, proposed_application
+from airflow_pop3_gateway.gateway.applications import (
+    Choice,
+    Chooser,
+    Octets,
+    named,
+    policy_of,
+    proposed_application,
+)
 from airflow_pop3_gateway.gateway.protection import Inspected, inspected
 from airflow_pop3_gateway.gateway.receipts import decide, receipts_for, request_for
 from airflow_pop3_gateway.gateway.together import Each, where_it_pays
@@ -50,9 +56,6 @@ log = logging.getLogger(__name__)
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
 _NO_HEAD = Head([])
-_plain_application = functools.lru_cache(maxsize=64)(
-    Application
-)  # its name is checked for every mail otherwise
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,6 @@ class Deposit:
     store: Store
     choose: Chooser = proposed_application
     applications: Mapping[str, Application] = dataclasses.field(default_factory=dict)
-
-    def application(self, name: str) -> Application:
-        """The Application of this name. :raises ConfigurationError: it is no name of one."""
-        return self.applications.get(name) or _plain_application(name)
 
     def file(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
         """Understand a mail and write down what it is.
@@ -138,7 +137,7 @@ class _Mail:
         self._local_ident = entry.local_ident + suffix
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
         self._head = _NO_HEAD
-        self._application = deposit.application(self._site.application)
+        self._application = named(self._site.application, deposit.applications)
         self._subject, self._xfb = "", dict[str, str]()
         self._xfer_ident, self._source = "", "header-hash"
         self._keys: set[str] = set()
@@ -227,17 +226,14 @@ class _Mail:
     def _identify(self, head: Head) -> None:
         self._head = head
         self._subject = head.subject
-        if head.fields:
-            self._xfer_ident, self._source = identity(head)
-        else:
-            self._xfer_ident = self._entry.sha256
+        nobody = self._entry.sha256, "header-hash"
+        self._xfer_ident, self._source = identity(head) if head.fields else nobody
 
     def _policy(self, head: Head) -> Policy:
         """Choose the Application, and with it how the mail is extracted (Gateway: Application, then Remote Site)."""
         self._identify(head)
         site = self._site
         subject, xfb = split_subject(head.subject, site.subject_delimiter)
-        proposed = xfb.get("appli") or site.application
         choice = Choice(
             site.name,
             site.login,
@@ -245,28 +241,20 @@ class _Mail:
             head.to,
             self._xfer_ident,
             head.subject,
-            proposed,
+            xfb.get("appli") or site.application,
             self._entry.length,
             head,
             self._inside.octets,
         )
-        name = self._deposit.choose(choice) or proposed
+        name = self._deposit.choose(choice) or choice.application
         try:
-            self._application = self._deposit.application(name)
+            self._application = named(name, self._deposit.applications)
         except ConfigurationError as error:
             self._defects.append(Defect("application-name", "", str(error)))
-        application = self._application
-        extract = site.extract_file if application.extract_file is None else application.extract_file
-        if extract:
+        policy = policy_of(self._application, site)
+        if policy.extract_file:
             self._subject, self._xfb = subject, xfb
-        return Policy(
-            application=application.name,
-            extract_file=extract,
-            multiple_attachments=application.multiple_attachments or site.multiple_attachments,
-            user_message_limit=site.user_message_limit,
-            unzip=site.unzip if application.unzip is None else application.unzip,
-            limits=site.limits,
-        )
+        return policy
 
     # ------------------------------------------------------------------------------------------- storing
 

@@ -7,44 +7,66 @@ seen, for nothing is remembered.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from airflow_pop3_gateway.acks import asking, parse_report
-from airflow_pop3_gateway.errors import MailRefused
-from airflow_pop3_gateway.gateway.applications import Choice, Chooser, Nowhere, Octets, proposed_application
+from airflow_pop3_gateway.config import Application
+from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
+from airflow_pop3_gateway.gateway.applications import (
+    Choice,
+    Chooser,
+    Nowhere,
+    Octets,
+    named,
+    policy_of,
+    proposed_application,
+)
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head, identity, split_subject
-from airflow_pop3_gateway.records import Reason
+from airflow_pop3_gateway.records import Defect, Reason
 
 
 def examine(
-    octets: Octets, size: int, policy: Policy, choose: Chooser = proposed_application
+    octets: Octets,
+    size: int,
+    policy: Policy,
+    choose: Chooser = proposed_application,
+    *,
+    applications: Mapping[str, Application] | None = None,
+    originator: str = "",
+    destination: str = "",
 ) -> dict[str, Any]:
     """Classify one mail offline.
 
     :param octets: gives its octets in pieces, from the start at each call; :param size: how many there are.
     :param policy: what the site wants; its Application is the proposed one.
-    :param choose: names the Application, as on reception.
+    :param choose: names the Application, as on reception; :param originator: the site it is told of;
+        :param destination: the login.
+    :param applications: Applications with options of their own, by name.
     :returns: JSON-plain: ``type``, ``file_name``, ``application``, ``rule``, ``rejected``, ``xfer_ident``, ``from``,
         ``to``, ``subject``, ``xfb``, ``user_message``, ``attachments`` (``name``, ``content_type``, ``size``,
         ``sha256``), ``report``, ``auto_submitted``, ``ack_to``, ``defects``, ``leaves``, ``octets``, ``sha256``.
     """
-    application = policy.application
     refused: Reason | None = None
+    defects: list[Defect] = []
 
     def chosen(head: Head) -> Policy:
-        nonlocal application, refused
-        application = split_subject(head.subject)[1].get("appli") or application
+        nonlocal policy, refused
         ident = identity(head)[0]
-        choice = Choice("", "", head.from_, head.to, ident, head.subject, application, size, head, octets)
+        name = split_subject(head.subject)[1].get("appli") or policy.application
+        choice = Choice(
+            originator, destination, head.from_, head.to, ident, head.subject, name, size, head, octets
+        )
         try:
-            application = choose(choice) or application
+            name = choose(choice) or name
         except MailRefused as error:
             refused = Reason(error.code, str(error))
-        return msgspec.structs.replace(policy, application=application)
+        try:
+            policy = policy_of(named(name, applications or {}), policy)
+        except ConfigurationError as error:
+            defects.append(Defect("application-name", "", str(error)))
+        return policy
 
     digest = hashlib.sha256()
 
@@ -61,7 +83,7 @@ def examine(
     return {
         "type": "XFER" if rejected else understanding.type,
         "file_name": "RECOVER" if rejected else understanding.file_name,
-        "application": application,
+        "application": policy.application,
         "rule": understanding.rule,
         "rejected": rejected.to_json() if rejected else None,
         "xfer_ident": identity(head)[0],
@@ -77,7 +99,7 @@ def examine(
         "report": report.to_json() if report else None,
         "auto_submitted": head.auto_submitted,
         "ack_to": list(asking.requested(head)),
-        "defects": [defect.to_json() for defect in understanding.defects],
+        "defects": [defect.to_json() for defect in (*defects, *understanding.defects)],
         "leaves": [leaf.to_json() for leaf in understanding.leaves],
         "octets": understanding.octets,
         "sha256": digest.hexdigest(),

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
-from airflow_pop3_gateway.gateway.applications import Chooser
+from airflow_pop3_gateway.gateway.applications import Octets
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.mail.extract import Policy
-from airflow_pop3_gateway.verbs.rules import rules_of
+from airflow_pop3_gateway.verbs.rules import applications_in, rules_of
 from airflow_pop3_gateway.verbs.terminal import complain, show
 
 CHUNK = 1 << 18
@@ -29,21 +30,15 @@ CHUNK = 1 << 18
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer for each file on standard output. :returns: 0, or 1 when a file could not be read."""
-    policy = Policy(
-        application=arguments.application,
-        extract_file=True,
-        multiple_attachments=arguments.multiple_attachments,
-        limits=Limits(),
-    )
     try:
-        choose = rules_of(arguments.rules)
+        asked = _question(arguments)
     except ConfigurationError as error:
         complain(error)
         return 2
     failed = False
     try:
         for file in arguments.files:
-            answer = _answer(file, policy, choose)
+            answer = _answer(file, asked)
             failed = failed or "error" in answer
             text = "" if "error" in answer else _text(answer)
             if arguments.json or text:
@@ -53,11 +48,29 @@ def run(arguments: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _answer(file: str, policy: Policy, choose: Chooser) -> dict[str, Any]:
+Question = Callable[[Octets, int], dict[str, Any]]
+"""Takes the octets of a mail and how many there are."""
+
+
+def _question(arguments: argparse.Namespace) -> Question:
+    return functools.partial(
+        examine,
+        policy=Policy(
+            application=Application(arguments.application).name,
+            multiple_attachments=arguments.multiple_attachments,
+        ),
+        choose=rules_of(arguments.rules),
+        applications=applications_in(arguments.applications),
+        originator=arguments.originator,
+        destination=arguments.destination,
+    )
+
+
+def _answer(file: str, asked: Question) -> dict[str, Any]:
     try:
         with _opened(file) as source:
             size = source.seek(0, os.SEEK_END)
-            return {"file": file, **examine(lambda: _chunks(source), size, policy, choose)}
+            return {"file": file, **asked(lambda: _chunks(source), size)}
     except (OSError, GatewayError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         complain(f"{file}: {reason}")
@@ -86,7 +99,12 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _text(answer: dict[str, Any]) -> str:
-    lines = [f"{answer['file']}: TYPE={answer['type']} FILE_NAME={answer['file_name']} ({answer['rule']})"]
+    name, application = answer["file_name"], answer["application"]
+    lines = [
+        f"{answer['file']}: TYPE={answer['type']} FILE_NAME={name} APPLICATION={application} ({answer['rule']})"
+    ]
+    if answer["rejected"]:
+        lines.append(f"  rejected    {answer['rejected']['code']} {answer['rejected']['detail']}")
     for attachment in answer["attachments"]:
         lines.append(
             f"  attachment  {attachment['name'] or '(no name)'}  {attachment['content_type']}  "

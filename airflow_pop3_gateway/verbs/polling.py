@@ -48,9 +48,9 @@ def _status(name: str, arguments: argparse.Namespace) -> None:
 @told
 def poll(arguments: argparse.Namespace) -> None:
     """Retrieve, classify and acknowledge here and now."""
-    site, store, choose = place(arguments)
+    site, store, choose, applications = place(arguments)
     _say(arguments, " retrieved", gateway.retrieve(site, store, Pop3Client.connect))
-    _say(arguments, " classified", gateway.classify(site, store, choose=choose))
+    _say(arguments, " classified", gateway.classify(site, store, choose=choose, applications=applications))
     with GatewaySmtpHook(site.smtp_conn_id) as relay:
         acknowledged = gateway.acknowledge(site, store, relay.send_raw)
     _say(arguments, " acknowledged", acknowledged)

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    site, store, _ = place(arguments)
+    site, store, *_ = place(arguments)
     for line in gateway.quarantined(store, site):
         reason = line["rejected"]["reason"]
         short = (
@@ -37,8 +37,10 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> None:
-    site, store, choose = place(arguments)
-    for record in gateway.release(site, store, arguments.local_idents, choose=choose):
+    site, store, choose, applications = place(arguments)
+    for record in gateway.release(
+        site, store, arguments.local_idents, choose=choose, applications=applications
+    ):
         files = ", ".join(file.path for file in record.files) or "no file"
         show(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
 
@@ -46,13 +48,13 @@ def _release(arguments: argparse.Namespace) -> None:
 @told
 def replay(arguments: argparse.Namespace) -> None:
     """Report what stored mails would be now."""
-    site, store, choose = place(arguments)
+    site, store, choose, applications = place(arguments)
 
     def differs(line: Mapping[str, Any]) -> None:
         before, after = (_outcome(line[side]) for side in ("before", "after"))
         show(arguments, line, f"{line['local_ident']}: {before} -> {after}")
 
-    result = gateway.replay(site, store, choose=choose, on_difference=differs)
+    result = gateway.replay(site, store, choose=choose, applications=applications, on_difference=differs)
     report = f"; report: {store.address(result.report)}" if result.report else ""
     print(
         f"{result.messages} mails of {result.batches} batches asked again, {result.differences} would differ{report}",

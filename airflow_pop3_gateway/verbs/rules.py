@@ -1,4 +1,4 @@
-"""Application rules from a file, for every verb that classifies.
+"""Application rules and Applications from files, for every verb that classifies.
 
 Invariant: imports no Airflow; a file that makes no sense is a typed error that names the file.
 """
@@ -6,10 +6,15 @@ Invariant: imports no Airflow; a file that makes no sense is a typed error that 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
+from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.applications import Chooser, Rules, proposed_application
+from airflow_pop3_gateway.gateway.applications import Chooser, Rules, applications_of, proposed_application
+
+T = TypeVar("T")
 
 
 def rules_of(file: str | None) -> Chooser:
@@ -17,9 +22,19 @@ def rules_of(file: str | None) -> Chooser:
 
     :raises ConfigurationError: when the file cannot be read or its rows make no sense.
     """
-    if not file:
-        return proposed_application
+    return _read(file, "rules", Rules.of) if file else proposed_application
+
+
+def applications_in(file: str | None) -> dict[str, Application]:
+    """Applications with options of their own as JSON, a list of objects; none without a file.
+
+    :raises ConfigurationError: when the file cannot be read or its rows make no sense.
+    """
+    return _read(file, "applications", applications_of) if file else {}
+
+
+def _read(file: str, field: str, read: Callable[[Any], T]) -> T:
     try:
-        return Rules.of(json.loads(Path(file).read_text(encoding="utf-8")))
+        return read(json.loads(Path(file).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:  # ConfigurationError is a ValueError
-        raise ConfigurationError(f"{file}: {error}", field="rules") from None
+        raise ConfigurationError(f"{file}: {error}", field=field) from None

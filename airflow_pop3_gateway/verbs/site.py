@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 from airflow.sdk.log import configure_logging
 
-from airflow_pop3_gateway.config import RemoteSite
+from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError
 from airflow_pop3_gateway.gateway.applications import Chooser
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.store import Store
-from airflow_pop3_gateway.verbs.rules import rules_of
+from airflow_pop3_gateway.verbs.rules import applications_in, rules_of
 from airflow_pop3_gateway.verbs.terminal import complain
 
 
@@ -81,12 +81,15 @@ def person() -> str:
         return f"user {os.getuid()}"
 
 
-def place(arguments: argparse.Namespace) -> tuple[RemoteSite, Store, Chooser]:
-    """The site of a connection, its store, and the chooser the options ask for.
+def place(
+    arguments: argparse.Namespace,
+) -> tuple[RemoteSite, Store, Chooser, dict[str, Application]]:
+    """The site of a connection, its store, and the chooser and the Applications the options name.
 
-    :raises GatewayError: when the connection, the store or the rules are not usable.
+    :raises GatewayError: when the connection, the store or a file is not usable.
     """
     site = site_of(arguments.connection)
     if arguments.multiple_attachments:
         site = dataclasses.replace(site, multiple_attachments=arguments.multiple_attachments)
-    return site, open_store(arguments.base_path), rules_of(arguments.rules)
+    choose, applications = rules_of(arguments.rules), applications_in(arguments.applications)
+    return site, open_store(arguments.base_path), choose, applications

@@ -152,3 +152,10 @@ def test_a_file_behind_a_long_text_is_found_or_not_however_the_mail_is_read(
             return (mail[at : at + size] for at in range(0, len(mail), size))
 
         assert examine(octets, len(mail), Policy(), rules)["application"] == application
+
+
+def test_an_application_that_cannot_be_a_folder_leaves_the_site_s_offline_too() -> None:
+    mail = MAIL.replace(b"Subject: ", b"Subject: //XFB appli=a/b")
+    answer = examine(lambda: iter([mail]), len(mail), Policy(application="ORDERS"))
+    assert answer["application"] == "ORDERS"
+    assert [defect["code"] for defect in answer["defects"]] == ["application-name"]

@@ -60,6 +60,21 @@ def test_replay_shows_each_difference_and_where_the_report_lies(
     assert "2 mails of 1 batches asked again, 1 would differ; report: " in shown.err
 
 
+def test_applications_with_options_of_their_own_count_as_in_the_dag(
+    base: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rules, applications = tmp_path / "rules.json", tmp_path / "applications.json"
+    rules.write_text('[{"application": "BOTH", "content_type": "multipart/*"}]')
+    applications.write_text('[{"name": "BOTH", "multiple_attachments": "extract"}]')
+    options = ["--base-path", base, "--rules", str(rules), "--applications", str(applications)]
+    assert main(["replay", "edi", *options]) == 0
+    assert "multiple-attachments (MAIL, 1 files) -> XFER a.txt (BOTH, 2 files)" in capsys.readouterr().out
+    main(["quarantine", "list", "edi", "--base-path", base, "--json"])
+    ident = json.loads(capsys.readouterr().out)["local_ident"]
+    assert main(["quarantine", "release", "edi", ident, *options]) == 0
+    assert "/BOTH/" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
