@@ -31,6 +31,8 @@ _TOLD = (*REPORT_PARTS, *RETURNED_HEADERS)
 CAPTURED = (*_TOLD, "message/rfc822", "message/global")
 SIGNATURES = ("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature")
 SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+SMIME_BY_NAME = ("application/octet-stream", "smime.p7m")  # RFC 8551 §3.9
+SMIME_ENCRYPTED = ("enveloped-data", "authenveloped-data")
 PGP_ENCRYPTED = ("multipart/encrypted", "application/pgp-encrypted")
 ABSENT = ("message/partial", "message/external-body")
 
@@ -56,6 +58,13 @@ def _enclosed(part: Part) -> bool:
 
 def _attached(part: Part) -> bool:
     return part.head.disposition.value == "attachment"
+
+
+def smime_type_of(part: Part) -> str:
+    """What an S/MIME part says is in it (RFC 8551 §3.2.2), ``unsaid`` where it does not; ``""`` of every other part."""
+    if part.content_type not in SMIME and (part.content_type, (part.name or "").lower()) != SMIME_BY_NAME:
+        return ""
+    return (part.head.content_type.get("smime-type") or "unsaid").lower()
 
 
 def _variant(part: Part) -> bool:
@@ -127,7 +136,8 @@ def role_of(part: Part) -> Role:
 class Shape:
     """What was seen of a mail, all that the rules look at.
 
-    :ivar content_type: of the mail; :ivar carried: the same, or what a multipart/signed carries.
+    :ivar content_type: of the mail; :ivar carried: the same, or what a multipart/signed carries; :ivar smime_type: what
+        is in it, where that is S/MIME: as its octets prove, else as it says.
     """
 
     content_type: str = "text/plain"
@@ -187,6 +197,10 @@ RULES: tuple[Rule, ...] = (
         "external-body",
     ),
     Rule("encrypted-pgp", "XFER", "recover", lambda shape: shape.pgp_encrypted, "encrypted"),
+    Rule("smime-signed", "XFER", "recover", lambda shape: shape.smime_type == "signed-data", "signed-opaque"),
+    Rule(
+        "smime-encrypted", "XFER", "recover", lambda shape: shape.smime_type in SMIME_ENCRYPTED, "encrypted"
+    ),
     Rule(
         "multipart-alternative",
         "MSG",
@@ -228,14 +242,6 @@ RULES: tuple[Rule, ...] = (
         lambda shape: shape.content_type.startswith("text/") and shape.marked,
     ),
     Rule("text", "MSG", "of-the-application", lambda shape: shape.content_type.startswith("text/")),
-    Rule(
-        "smime-signed",
-        "XFER",
-        "recover",
-        lambda shape: shape.content_type in SMIME and shape.smime_type == "signed-data",
-        "signed-opaque",
-    ),
-    Rule("smime-encrypted", "XFER", "recover", lambda shape: shape.content_type in SMIME, "encrypted"),
     Rule("unknown-format", "XFER", "recover", lambda shape: True, "unknown-format"),
 )
 

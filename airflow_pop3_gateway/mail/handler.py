@@ -126,9 +126,10 @@ class Extraction:
         shape, parent = self.shape, part.parent
         if parent is None:
             shape.content_type = shape.carried = part.content_type
-            shape.smime_type = (part.head.content_type.get("smime-type") or "").lower()
+            shape.smime_type = classify.smime_type_of(part)
         elif parent is self._carrier and parent.children == 1:
             shape.carried = part.content_type
+            shape.smime_type = classify.smime_type_of(part)
         if part.content_type == "multipart/signed" and shape.carried == "multipart/signed":
             self._carrier = part
         if part.content_type.startswith("multipart/"):
@@ -202,6 +203,10 @@ class Extraction:
                 self.defect(Defect("no-parts", part.path))
         for code in sorted(account.finish()):
             self.defect(Defect(code, part.path))
+        if self.shape.smime_type and account.role == "file" and account.sniffed:
+            self.shape.smime_type = (
+                account.sniffed.partition("smime-type=")[2].lower() or self.shape.smime_type
+            )
         self._keep_capture(account)
         if account.kept is not None:
             self._bound_kept(account)

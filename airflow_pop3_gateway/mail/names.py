@@ -52,8 +52,21 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
-_ANY_MAGIC = tuple(magic for magic, _ in _MAGIC)
-MAGIC_OCTETS = 16
+_SEQUENCE = b"0"  # of ASN.1, which CMS begins with, as many a text does
+_ANY_MAGIC = (*(magic for magic, _ in _MAGIC), _SEQUENCE)
+_CMS = re.compile(
+    rb"0(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)\x06"
+    rb"(\x09\*\x86H\x86\xf7\r\x01\x07[\x02\x03]|\x0b\*\x86H\x86\xf7\r\x01\x09\x10\x01[\x09\x17])",
+    re.DOTALL,
+)
+_CMS_CONTENT = {
+    0x02: "signed-data",
+    0x03: "enveloped-data",
+    0x09: "compressed-data",
+    0x17: "authEnveloped-data",
+}
+"""The last number of the content type's identifier → ``smime-type`` (RFC 8551 §3.2.2)."""
+MAGIC_OCTETS = 19
 """How much of a file :func:`sniff` looks at."""
 
 # What is declared is no contradiction to what is sniffed when it is built on it.
@@ -89,6 +102,7 @@ _BUILT_ON = {
     "application/vnd.microsoft.portable-executable": ("msdownload", "exe", "dosexec", "msdos"),
     "image/jpeg": ("jpeg", "jpg"),
     "image/tiff": ("tif",),
+    **{f"application/pkcs7-mime; smime-type={kind}": ("pkcs7",) for kind in _CMS_CONTENT.values()},
 }
 
 
@@ -96,6 +110,8 @@ def sniff(first: bytes) -> str | None:
     """The media type the first octets of a file prove, or ``None`` when they prove none."""
     if not first.startswith(_ANY_MAGIC):
         return None
+    if cms := _CMS.match(first):
+        return f"application/pkcs7-mime; smime-type={_CMS_CONTENT[cms[1][-1]]}"
     for magic, kind in _MAGIC:
         if first.startswith(magic):
             return kind

@@ -233,6 +233,10 @@ def test_what_counts_as_a_file(desk, what: str, mail: bytes, type_: str, rule: s
     assert [file.name for file in understanding.files] == files
 
 
+CMS_SIGNED = b"\x30\x82\x06\x17\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0"
+CMS_ENVELOPED = b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0\x80"
+
+
 @pytest.mark.parametrize(
     ("what", "mail", "reason"),
     [
@@ -241,6 +245,14 @@ def test_what_counts_as_a_file(desk, what: str, mail: bytes, type_: str, rule: s
         ("PGP/MIME as Exchange rewrites it", mixed(PLAIN, "Content-Type: application/pgp-encrypted\n\nVersion: 1\n", "Content-Type: a/b; name=e.asc\n\nx\n"), "encrypted"),
         ("S/MIME, encrypted", b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nx", "encrypted"),
         ("S/MIME, signed opaquely", b"Content-Type: application/x-pkcs7-mime; smime-type=signed-data\r\n\r\nx", "signed-opaque"),
+        ("S/MIME, encrypted and authenticated", b"Content-Type: application/pkcs7-mime; smime-type=authEnveloped-data\r\n\r\nx", "encrypted"),
+        ("S/MIME that does not say it is signed", b"Content-Type: application/pkcs7-mime\r\n\r\n" + CMS_SIGNED, "signed-opaque"),
+        ("S/MIME that does not say it is encrypted", b"Content-Type: application/x-pkcs7-mime\r\n\r\n" + CMS_ENVELOPED, "encrypted"),
+        ("S/MIME that says something else", b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\n" + CMS_ENVELOPED, "encrypted"),
+        ("S/MIME by its name", b"Content-Type: application/octet-stream; name=SMIME.p7m\r\n\r\n" + CMS_SIGNED, "signed-opaque"),
+        ("S/MIME, signed around encrypted", mixed("Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\n\nx\n", "Content-Type: application/pkcs7-signature\n\nx\n", kind="signed"), "encrypted"),
+        ("S/MIME, only certificates", b"Content-Type: application/pkcs7-mime; smime-type=certs-only\r\n\r\nx", "unknown-format"),
+        ("S/MIME, compressed", b"Content-Type: application/pkcs7-mime; smime-type=compressed-data\r\n\r\nx", "unknown-format"),
         ("one piece of a mail", b'Content-Type: message/partial; id="x"; number=1\r\n\r\nx', "message-partial"),
         ("a file that is elsewhere", mixed(PLAIN, "Content-Type: message/external-body; access-type=ftp\n\nContent-Type: a/b\n"), "external-body"),
         ("nothing inside", mixed(), "no-parts"),
@@ -255,6 +267,14 @@ def test_what_is_refused_and_why(desk, what: str, mail: bytes, reason: str) -> N
     assert understanding.rejected is not None and understanding.rejected.code == reason, what
     assert desk.files == {} and understanding.files == () and understanding.user_message is None
     assert {leaf.outcome for leaf in understanding.leaves} <= {"within_recover", "refused"}
+
+
+def test_a_signed_file_among_others_stays_a_file(desk) -> None:
+    invoice = "Content-Type: application/pkcs7-mime; name=IT01234567890_00001.xml.p7m\nContent-Transfer-Encoding: base64\n\n"
+    understanding = desk.understand(mixed(PLAIN, invoice + base64.b64encode(CMS_SIGNED).decode() + "\n"))
+    assert (understanding.type, understanding.file_name) == ("XFER", "IT01234567890_00001.xml.p7m")
+    assert understanding.leaves[1].sniffed_type == "application/pkcs7-mime; smime-type=signed-data"
+    assert understanding.defects == ()
 
 
 def test_a_text_mail_marked_as_attachment_is_the_file(desk, letter) -> None:

@@ -73,6 +73,10 @@ def test_no_name_escapes(original: str, limit: int) -> None:
     assert not set(name) & set('/\\\0<>:"|?*\r\n')
 
 
+SIGNED = b"0\x84\x01\x00\x00\x00\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
+COMPRESSED = b"0\x84\x01\x00\x00\x00\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09"
+
+
 @pytest.mark.parametrize(
     ("first", "declared", "sniffed", "lies"),
     [
@@ -88,6 +92,10 @@ def test_no_name_escapes(original: str, limit: int) -> None:
         (b"PK\x03\x04", "application/x-zip-compressed", "application/zip", False),
         (b"MZ\x90", "application/pdf", "application/vnd.microsoft.portable-executable", True),
         (b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg", False),
+        (SIGNED, "application/pkcs7-signature", "application/pkcs7-mime; smime-type=signed-data", False),
+        (SIGNED, "application/pdf", "application/pkcs7-mime; smime-type=signed-data", True),
+        (COMPRESSED, "application/pkcs7-mime", "application/pkcs7-mime; smime-type=compressed-data", False),
+        (b"0123456789abcdef", "text/plain", None, False),
         (b"hello", "text/plain", None, False),
     ],
 )
