@@ -35,7 +35,8 @@ _DISPOSITION = re.compile(r"(?:[^;]*;)?\s*([a-z]+)(?=[\s/;,(]|\Z)\s*(?:/(.*))?",
 _POSITIVE = ("displayed", "processed", "dispatched")
 _NEGATIVE = ("failed", "deleted")
 _RETURNED_OCTETS = 1 << 16
-_LONGEST = 500  # characters of one value of the original that we repeat in a line of ours
+_LONGEST = 500  # octets of one value of the original that we repeat in a line of ours
+_LONGEST_ADDRESS = 320  # octets (RFC 5321 §4.5.3.1); escaped, they become three times as many
 _DISPOSITIONS: Mapping[Outcome, tuple[str, str, str]] = {
     "processed": ("processed", "", "was received and processed"),
     "warning": ("processed", "warning", "was received and processed, with a warning"),
@@ -217,7 +218,7 @@ def _ascii(text: str) -> str:
 
 def _address(address: str) -> str:
     """An address as it may stand in a header."""
-    bare = "".join(address.split())[:_LONGEST]
+    bare = "".join(address.split()).encode("utf-8", "replace")[:_LONGEST_ADDRESS].decode("utf-8", "ignore")
     return bare if bare.isprintable() else _ascii(bare)
 
 
@@ -249,7 +250,7 @@ def _text_part(lines: Sequence[str]) -> list[str]:
 
 def _original_recipient(original: Head, international: bool) -> list[str]:
     given = original.text("original-recipient")
-    if not given or len(given) > _LONGEST:
+    if not given or len(given.encode("utf-8", "replace")) > _LONGEST:
         return []
     return [f"Original-Recipient: {given if international and given.isprintable() else _ascii(given)}"]
 

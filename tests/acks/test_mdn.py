@@ -230,6 +230,17 @@ def test_to_who_has_an_ascii_address_everything_is_ascii() -> None:
     assert report.recipients[0].final_recipient == "büro@example.com"
 
 
+@pytest.mark.parametrize("to", ["partner@example.org", "jürgen@example.org"])
+@pytest.mark.parametrize("character", ["ä", "€", "\N{GRINNING FACE}"])
+def test_no_address_makes_a_line_too_long(to: str, character: str) -> None:
+    """The address a receipt is for may be one of To, which a stranger wrote."""
+    long = character * 480
+    original = f"Original-Recipient: utf-8; {long}@example.com\r\n".encode() + ASKING
+    message = built(original, to=[to], final_recipient=f"{long}@example.com")
+    assert max(map(len, message.split(b"\r\n"))) < 998
+    assert read(message).recipients[0].final_recipient.startswith(character * 80)
+
+
 def test_the_original_recipient_is_repeated_where_it_is_known() -> None:
     report = read(built(b"Original-Recipient: rfc822;alias@example.com\r\n" + ASKING))
     assert report.recipients[0].original_recipient == "alias@example.com"
