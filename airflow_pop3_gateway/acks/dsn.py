@@ -18,8 +18,10 @@ from airflow_pop3_gateway.acks.fields import (
     all_fields,
     groups_of,
     returned_message_id,
+    words_of,
 )
 from airflow_pop3_gateway.mail.headers import Head
+from airflow_pop3_gateway.mail.words import without_comments
 from airflow_pop3_gateway.records import Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/delivery-status", "message/global-delivery-status")
@@ -39,7 +41,7 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
         verdict=verdict(recipients),
         original_message_id=returned_message_id(parts),
         envelope_id=message.text("original-envelope-id"),
-        reporting=address_of(message, "reporting-mta"),
+        reporting=words_of(message, "reporting-mta"),
         recipients=recipients,
         fields=all_fields(message),
     )
@@ -55,10 +57,10 @@ def _recipient(group: Head) -> ReportedRecipient:
     return ReportedRecipient(
         final_recipient=address_of(group, "final-recipient"),
         original_recipient=address_of(group, "original-recipient"),
-        action=group.text("action").partition(" ")[0].lower(),
+        action=without_comments(group.text("action")).partition(" ")[0].lower(),
         status=group.text("status"),
-        diagnostic_code=address_of(group, "diagnostic-code"),
-        remote_mta=address_of(group, "remote-mta"),
+        diagnostic_code=words_of(group, "diagnostic-code"),
+        remote_mta=words_of(group, "remote-mta"),
     )
 
 

@@ -14,10 +14,11 @@ from typing import Protocol
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail.classify import RETURNED_HEADERS
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.mail.words import text_of
+from airflow_pop3_gateway.mail.words import text_of, without_comments
 
 _BETWEEN_GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+|\r(?:[ \t]*\r)+")
 _TYPE = re.compile(r"([A-Za-z0-9/-]+) ?; ?")
+_ANGLE = re.compile(r"[^<>]*<([^<>]+)>")
 _UNITEXT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 MOST_GROUPS = 10_000
 """Recipients of one report that are read (RFC 5321 §4.5.3.1.8 asks servers for 100)."""
@@ -60,14 +61,21 @@ def groups_of(data: bytes) -> list[Head]:
     return found[:MOST_GROUPS]
 
 
-def address_of(group: Head, name: str) -> str:
-    """A field's value without its type: ``rfc822; a@b`` is ``a@b``; escapes of RFC 6533 §3 undone."""
+def words_of(group: Head, name: str) -> str:
+    """A field's value without its type: ``smtp; 550 no`` is ``550 no``; what looks like a comment stays."""
     text = group.text(name)
     kind = _TYPE.match(text)
-    if kind is None:
-        return text.strip("<>")
-    value = text[kind.end() :].strip().strip("<>")
-    return _UNITEXT.sub(_character, value) if kind[1].lower() == "utf-8" else value
+    return text[kind.end() :].strip() if kind else text
+
+
+def address_of(group: Head, name: str) -> str:
+    """The same of an address: ``rfc822; a@b (A. B.)`` is ``a@b``; escapes of RFC 6533 §3 undone."""
+    text = without_comments(group.text(name))
+    kind = _TYPE.match(text)
+    value = text[kind.end() :].strip() if kind else text
+    angle = _ANGLE.fullmatch(value)
+    value = angle[1] if angle else value.strip("<>")
+    return _UNITEXT.sub(_character, value) if kind and kind[1].lower() == "utf-8" else value
 
 
 def _character(match: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ from airflow_pop3_gateway.acks.fields import (
     returned_message_id,
 )
 from airflow_pop3_gateway.mail.headers import Head, message_id_of
-from airflow_pop3_gateway.mail.words import printable
+from airflow_pop3_gateway.mail.words import printable, without_comments
 from airflow_pop3_gateway.records import Outcome, Report, ReportedRecipient
 
 CONTENT_TYPES = ("message/disposition-notification", "message/global-disposition-notification")
@@ -65,7 +65,7 @@ def parse(parts: Sequence[ReportPart]) -> Report | None:
     # Some agents put empty lines between the fields, which makes one group of each.
     fields = Head([item for group in groups for item in group.fields])
     disposition = fields.text("disposition")
-    match = _DISPOSITION.match(disposition.lower())
+    match = _DISPOSITION.match(without_comments(disposition).lower())
     kind, modifiers = (match[1], match[2] or "") if match else ("", "")
     recipient = ReportedRecipient(
         final_recipient=address_of(fields, "final-recipient"),

@@ -57,6 +57,7 @@ _FOLD = re.compile(rb"[\r\n]+[ \t]*")
 _WORD = re.compile(rb"=\?([^?\s]*)\?([bBqQ])\?((?:[^?=]|=(?!\?[^=])|\?(?!=))*)\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _ADDRESS_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[(),;:\\]|[^"<(),;:\\]+')
+_TEXT_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[("]|[^"(]+')
 _COMMENT_TOKEN = re.compile(r"[()]|\\.?|[^()\\]+")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"( *)')
 _AROUND = re.compile(r" ?([.@]) ?")
@@ -213,6 +214,25 @@ def text_of(raw: bytes, charset: str = "") -> str:
     if flat.isascii() and b"=?" not in flat:
         return printable(flat.decode("ascii"))
     return printable(decode_words(flat, charset))
+
+
+def without_comments(text: str) -> str:
+    """A structured field body without the comments that may stand between any two of its words (RFC 5322 §3.2.2)."""
+    if "(" not in text:
+        return text
+    kept: list[str] = []
+    depth = at = 0
+    while at < len(text):
+        found = (_COMMENT_TOKEN if depth else _TEXT_TOKEN).match(text, at)
+        assert found is not None
+        token, at = found[0], found.end()
+        if token == "(":
+            depth += 1
+        elif depth:
+            depth -= token == ")"
+        else:
+            kept.append(token)
+    return " ".join("".join(kept).split())
 
 
 def _mailboxes(text: str) -> Iterator[tuple[str, str]]:

@@ -53,6 +53,25 @@ def test_the_message_and_each_recipient(line_end: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "address"),
+    [
+        (b"rfc822; a@example.org (A. B.)", "a@example.org"),
+        (b"(here) rfc822 (of mail); (now) a@example.org", "a@example.org"),
+        (b"rfc822; A. B. <a@example.org>", "a@example.org"),
+        (b'rfc822; "a(b"@example.org', '"a(b"@example.org'),
+        (b"utf-8; j\\x{F6}@example.org (\\) J.)", "j\N{LATIN SMALL LETTER O WITH DIAERESIS}@example.org"),
+    ],
+)
+def test_comments_are_no_part_of_an_address(field: bytes, address: str) -> None:
+    report = dsn.parse(
+        [status(b"Final-Recipient: " + field + b"\nAction: (alas) failed(x)\nStatus: 4.0.0\n")]
+    )
+    assert report is not None and report.verdict == "negative"
+    [recipient] = report.recipients
+    assert (recipient.final_recipient, recipient.action) == (address, "failed")
+
+
+@pytest.mark.parametrize(
     ("action", "verdict"),
     [
         (b"failed", "negative"),
