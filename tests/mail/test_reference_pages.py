@@ -113,7 +113,7 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
     }
     assert section("reasons.md", "Why a mail was not taken") == rules | limits | first_arguments(
         "Reason"
-    ) | COMPOSED | refusals("smime")
+    ) | COMPOSED | refusals("smime") | refusals("gateway")
 
 
 def test_every_defect_is_listed() -> None:
