@@ -65,6 +65,12 @@ def one_of(name: str, value: object, words: Any) -> None:
         raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(allowed)}.", field=name)
 
 
+MOST_HEADER_BYTES, MOST_HEADER_COUNT = 4 << 20, 20_000
+"""What no limit can go beyond: a header block lies in memory before anybody can say which limits apply to the mail."""
+LEAST_NAME_BYTES = 20
+"""Room for an extension and a counter."""
+
+
 def at_least(name: str, value: float | None, least: float) -> None:
     """Refuse a number below its floor; ``None`` means "no bound" and passes.
 
@@ -113,6 +119,12 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in dataclasses.fields(self):
             at_least(f"limits.{bound.name}", getattr(self, bound.name), 1)
+        at_least("limits.name_bytes", self.name_bytes, LEAST_NAME_BYTES)
+        for name, most in (("header_bytes", MOST_HEADER_BYTES), ("header_count", MOST_HEADER_COUNT)):
+            if getattr(self, name) > most:
+                raise ConfigurationError(
+                    f"limits.{name} must be a number of at most {most}.", field=f"limits.{name}"
+                )
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,19 @@ def test_an_application_is_a_plain_word(name: str) -> None:
         assert caught.value.field == "application"
 
 
-def test_limits_are_positive() -> None:
-    with pytest.raises(ConfigurationError, match=r"limits\.depth"):
-        Limits(depth=0)
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("depth", 1, 0),
+        ("name_bytes", 20, 19),
+        ("header_bytes", 4 << 20, (4 << 20) + 1),
+        ("header_count", 20_000, 20_001),
+    ],
+)
+def test_a_limit_that_would_not_hold_is_refused(name: str, allowed: int, refused: int) -> None:
+    Limits(**{name: allowed})
+    with pytest.raises(ConfigurationError, match=rf"limits\.{name}"):
+        Limits(**{name: refused})
 
 
 def test_secrets_stay_out_of_repr() -> None:

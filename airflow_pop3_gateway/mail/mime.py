@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from airflow_pop3_gateway.config import Limits
+from airflow_pop3_gateway.config import MOST_HEADER_BYTES, MOST_HEADER_COUNT, Limits
 from airflow_pop3_gateway.errors import LimitExceeded
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.parts import Part
@@ -23,7 +23,7 @@ from airflow_pop3_gateway.records import Defect
 
 LONGEST_TRAILER = 1_000
 """Octets of white space after a boundary that still make a delimiter line (RFC 2046: transport padding)."""
-FIRST_HEAD = Limits(header_bytes=4 << 20, header_count=20_000)
+FIRST_HEAD = Limits(header_bytes=MOST_HEADER_BYTES, header_count=MOST_HEADER_COUNT)
 """Bounds on the mail's own header block, before the handler has said which limits apply."""
 
 PIECE = 1 << 18

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_pop3_gateway.config import LEAST_NAME_BYTES
 from airflow_pop3_gateway.mail.names import Names, contradicts, safe_name, sniff
 
 
@@ -102,3 +103,9 @@ COMPRESSED = b"0\x84\x01\x00\x00\x00\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10
 def test_declared_against_sniffed(first: bytes, declared: str, sniffed: str | None, lies: bool) -> None:
     assert sniff(first) == sniffed
     assert bool(sniffed and contradicts(declared, sniffed)) is lies
+
+
+def test_the_shortest_bound_has_room_for_an_extension_and_a_counter() -> None:
+    names = Names(LEAST_NAME_BYTES)
+    given = [names.take("a long name.extension1", "1", "text/plain") for _ in range(2_000)]
+    assert len(set(given)) == 2_000 and max(map(len, given)) == LEAST_NAME_BYTES
