@@ -134,7 +134,7 @@ def replay(
     now: Clock = utc_now,
     on_difference: Callable[[Mapping[str, Any]], None] = lambda line: None,
 ) -> Replayed:
-    """Ask what stored mails would be with the rules of now. Nothing is changed.
+    """Ask what stored mails would be with the rules of now, beside what they are. Nothing is changed.
 
     :param batches: classified batches; ``None`` for all that are still in the spool.
     :param on_difference: gets each line of the report: ``local_ident``, ``xfer_ident``, ``before``, ``after``.
@@ -152,8 +152,9 @@ def replay(
                 continue
             read += 1
             reader = BatchReader(store, manifest)
-            for line in lines:
+            for first in lines:
                 messages += 1
+                line = _as_released(store, first)
                 entry = manifest[line["raw"]["index"]]
                 difference = _difference(line, deposit, entry, _again(reader, entry))
                 if difference is not None:
@@ -176,6 +177,13 @@ def _batches(store: Store, site: str) -> list[str]:
         if name.startswith(prefix) and layout.is_batch(name.removeprefix(prefix)):
             found.add(name.removeprefix(prefix))
     return sorted(found)
+
+
+def _as_released(store: Store, line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a mail is by now: of a rejected one that was released since, the record that replaces it."""
+    key = released_key(line["key"])
+    released = line["rejected"] and store.exists(layout.record(key))
+    return read_record(store, key).to_json() if released else line
 
 
 def _difference(

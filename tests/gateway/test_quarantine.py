@@ -180,6 +180,22 @@ def test_a_replay_with_the_same_rules_finds_no_difference(maildrop: Open) -> Non
     assert sorted(drop.store.walk("records")) == before
 
 
+def test_a_replay_knows_what_was_released(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES, letter(7), letter(7)))
+    lines = list(quarantined(drop.store, drop.site))
+    idents = [line["local_ident"] for line in lines]
+    release(drop.site, drop.store, idents, applications=SEVERAL, now=drop.now)
+    assert replay(drop.site, drop.store, applications=SEVERAL, now=drop.now).differences == 0
+    differences: list[Any] = []
+    replay(drop.site, drop.store, now=drop.now, on_difference=differences.append)
+    (back,) = differences
+    assert (back["local_ident"], back["before"]["rejected"], back["after"]["rejected"]) == (
+        f"{idents[0]}.released",
+        None,
+        "multiple-attachments",
+    )
+
+
 def test_a_replay_tells_what_would_come_out_of_zips(maildrop: Open) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
