@@ -13,6 +13,7 @@ import hashlib
 
 from airflow_pop3_gateway.mail.account import Account
 from airflow_pop3_gateway.mail.files import File, Files
+from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import StoredFile
 
 CONTENT_NAME = "signed-content.eml"
@@ -26,11 +27,13 @@ class Evidence:
         self._files = files
         self._content: File | None = None
         self._size = 0
+        self._signed: Part | None = None
         self._signature: Account | None = None
 
-    def content(self, octets: bytes) -> None:
-        """Octets of the signed part, in order."""
+    def content(self, signed: Part, octets: bytes) -> None:
+        """Octets of what is signed, in order. :param signed: the multipart/signed."""
         if self._content is None:
+            self._signed = signed
             self._content = self._files.open(CONTENT_NAME, None, "message/rfc822", "")
             self._digest = hashlib.sha256()
         self._content.write(octets)
@@ -38,8 +41,8 @@ class Evidence:
         self._size += len(octets)
 
     def signature(self, account: Account) -> None:
-        """The signature part begins; a second one is no part of the proof."""
-        if self._content is None or self._signature is not None:
+        """The signature part begins; a second one is no part of the proof, nor is one within what is signed."""
+        if self._signature is not None or self._signed is None or account.part.parent is not self._signed:
             return
         part, self._signature = account.part, account
         name = USUAL_NAMES.get(part.content_type, "smime.p7s")

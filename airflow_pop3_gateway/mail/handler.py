@@ -190,7 +190,7 @@ class Extraction:
         if part.kind == "message":
             self._open[part].feed(piece)
         else:
-            self.evidence.content(piece)
+            self.evidence.content(part, piece)
 
     def end(self, part: Part) -> None:
         """Account for the part."""
