@@ -93,11 +93,11 @@ def test_a_detached_signature_verifies_from_the_files_that_were_kept(
     assert openssl(tmp_path, *verify, "verified", *trust).returncode != 0
 
 
-@pytest.mark.parametrize("size", [1 << 16, 1 << 30])
+@pytest.mark.parametrize("size", [1000, 1 << 30])
 def test_of_two_signatures_around_each_other_the_outer_one_is_kept(
     desk, signer: Path, tmp_path: Path, size: int
 ) -> None:
-    once = signed(signer, ENTITY.replace(b"AAECAwQ=\r\n", b"AAECAwQF\r\n" * 20_000))
+    once = signed(signer, ENTITY.replace(b"AAECAwQ=\r\n", b"AAECAwQF\r\n" * 2_000))
     inner = once[once.index(b"Content-Type") :]
     mail = signed(signer, inner)
     understanding = desk.understand(mail[at : at + size] for at in range(0, len(mail), size))
