@@ -13,16 +13,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 from airflow_pop3_gateway.config import Application, RemoteSite, at_least, wildcards
-from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
+from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, MailRefused
 from airflow_pop3_gateway.mail.extract import Policy, understand
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.records import Leaf
+
+log = logging.getLogger(__name__)
 
 Octets = Callable[[], Iterator[bytes]]
 """Gives the exact octets of a mail in pieces, from the start at each call."""
@@ -88,6 +91,22 @@ Chooser = Callable[[Choice], str | None]
 def proposed_application(choice: Choice) -> str | None:
     """The proposed Application: what the sample of the Gateway's exit does."""
     return choice.application
+
+
+def chosen(choose: Chooser, choice: Choice) -> str:
+    """The name of the Application a mail belongs to.
+
+    :raises MailRefused: the mail is rejected, or what chooses has failed.
+    """
+    try:
+        return choose(choice) or choice.application
+    except GatewayError:
+        raise
+    except Exception as error:  # it is the user's, and one bad mail never stops a maildrop
+        log.exception("%s: no Application for %s", choice.originator, choice.xfer_ident)
+        raise MailRefused(
+            f"what chooses Applications failed: {type(error).__name__}: {error}", code="choose-failed"
+        ) from error
 
 
 class Nowhere:

@@ -26,6 +26,7 @@ from airflow_pop3_gateway.gateway.applications import (
     Choice,
     Chooser,
     Octets,
+    chosen,
     named,
     policy_of,
     proposed_application,
@@ -246,7 +247,7 @@ class _Mail:
             head,
             self._inside.octets,
         )
-        name = self._deposit.choose(choice) or choice.application
+        name = chosen(self._deposit.choose, choice)
         try:
             self._application = named(name, self._deposit.applications)
         except ConfigurationError as error:

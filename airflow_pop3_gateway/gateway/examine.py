@@ -18,6 +18,7 @@ from airflow_pop3_gateway.gateway.applications import (
     Chooser,
     Nowhere,
     Octets,
+    chosen,
     named,
     policy_of,
     proposed_application,
@@ -51,7 +52,7 @@ def examine(
     refused: Reason | None = None
     defects: list[Defect] = []
 
-    def chosen(head: Head) -> Policy:
+    def with_policy(head: Head) -> Policy:
         nonlocal policy, refused
         ident = identity(head)[0]
         name = split_subject(head.subject)[1].get("appli") or policy.application
@@ -59,7 +60,7 @@ def examine(
             originator, destination, head.from_, head.to, ident, head.subject, name, size, head, octets
         )
         try:
-            name = choose(choice) or name
+            name = chosen(choose, choice)
         except MailRefused as error:
             refused = Reason(error.code, str(error))
         try:
@@ -75,7 +76,7 @@ def examine(
             digest.update(piece)
             yield piece
 
-    understanding = understand(digested(), chosen, lambda name, content_type: Nowhere())
+    understanding = understand(digested(), with_policy, lambda name, content_type: Nowhere())
     head = understanding.head
     subject, xfb = split_subject(head.subject) if policy.extract_file else (head.subject, {})
     report = parse_report(understanding.captured) if understanding.type == "EERP" else None

@@ -15,7 +15,7 @@ from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import MailRefused, StoreCorrupt
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.applications import Choice
-from airflow_pop3_gateway.records import RECORD_SCHEMA, TransferRecord
+from airflow_pop3_gateway.records import RECORD_SCHEMA, Reason, TransferRecord
 from airflow_pop3_gateway.store import layout, outbox
 from airflow_pop3_gateway.store.transfers import TransferLines
 
@@ -292,7 +292,9 @@ def test_a_defect_of_an_exit_costs_one_mail_its_place_not_the_batch(maildrop: Op
         return None
 
     bad, good = classified(maildrop(letter(1), letter(2)), choose=broken)
-    assert bad.rejected is not None and bad.rejected.reason.code == "internal-error"
+    assert bad.rejected is not None and bad.rejected.reason == Reason(
+        "choose-failed", "what chooses Applications failed: ZeroDivisionError: oops"
+    )
     assert good.state == "ENDED" and good.rejected is None
 
 
