@@ -60,6 +60,7 @@ def uuencoded(octets: bytes) -> bytes:
         ("quoted-printable", b"a_b", b"a_b", set()),
         ("quoted-printable", b"a=\rb\nc", b"ab\nc", set()),
         ("quoted-printable", b"a= \t\rb", b"ab", set()),
+        ("quoted-printable", b"a \t\r\nb ", b"a \t\r\nb ", set()),
         ("quoted-printable", b"a==\r=3Db", b"a==b", {"quoted-printable-dirt"}),
         ("quoted-printable", b"a=3=\rDb", b"a=3Db", {"quoted-printable-dirt"}),
         ("x-uuencode", uuencoded(b"abc" * 40), b"abc" * 40, set()),
