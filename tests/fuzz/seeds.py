@@ -123,6 +123,8 @@ SERVER = (
     b"1 abc\r\n",
     b"+ cj1hLHM9YWFhYSxpPTE=\r\n",
 )
+KINDS = ("mixed", "signed", "report", "related")
+SIGNATURE = b"Content-Type: application/pgp-signature; name=signature.asc\r\n\r\nsignature"
 ZIP = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\7\x08", b"\1\0", b"\x08\0", b".zip", b"/")
 PLAIN_SESSION = (
     b"+OK ready\r\n+OK\r\nUSER\r\nUIDL\r\nTOP\r\n.\r\n+OK\r\n+OK\r\n+OK\r\nUIDL\r\nTOP\r\nLANG\r\n.\r\n"
@@ -148,8 +150,19 @@ def mails() -> Iterator[bytes]:
     )
     yield from (mail for mail in builders if len(mail) <= LARGEST)
     yield letters.nested(levels=5)
+    yield from (_around(kind, mail) for kind in KINDS for mail in builders if len(mail) <= LARGEST)
     yield from (path.read_bytes() for path in sorted((TESTS / "data" / "mail").glob("*.eml")))
     yield from (path.read_bytes() for path in real if 0 < path.stat().st_size <= LARGEST)
+
+
+def _around(kind: str, mail: bytes) -> bytes:
+    """A multipart of this kind that holds a mail: as what it is, and enclosed."""
+    fields, _, body = mail.partition(b"\r\n\r\n")
+    at = fields.find(b"Content-Type")
+    entity = (fields[at:] if at >= 0 else b"") + b"\r\n\r\n" + body
+    parts = (entity, b"Content-Type: message/rfc822\r\n\r\n" + mail, SIGNATURE)
+    head = f"Message-ID: <{kind}@x>\r\nContent-Type: multipart/{kind}; boundary=around\r\n\r\n".encode()
+    return head + b"".join(b"--around\r\n" + part + b"\r\n" for part in parts) + b"--around--\r\n"
 
 
 def heads() -> Iterator[bytes]:
