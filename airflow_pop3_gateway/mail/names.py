@@ -164,21 +164,28 @@ def default_name(path: str, content_type: str) -> str:
     return f"part-{path}{extension}"
 
 
+_COUNTER = len("-9999999")  # more than there can be files in one mail
+
+
 class Names:
-    """Gives out names that differ within one mail. :ivar limit: octets of a name."""
+    """Gives out names that differ within one mail, in time linear in their number. :ivar limit: octets of a name."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
 
     def take(self, original: str | None, path: str, content_type: str) -> str:
         """A safe name that no other file of this mail has; a second ``a.txt`` becomes ``a-2.txt``."""
         wanted = safe_name(original or "", self.limit) or default_name(path, content_type)[-self.limit :]
-        name, number = wanted, 1
-        while name.casefold() in self._taken:
-            number += 1
+        name = wanted
+        if wanted.casefold() in self._taken:
             found = _EXTENSION.search(wanted)
             extension = found[0] if found else ""
-            name = _cut(wanted[: len(wanted) - len(extension)], f"-{number}{extension}", self.limit)
+            stem = _cut(wanted[: len(wanted) - len(extension)], "", self.limit - len(extension) - _COUNTER)
+            key = f"{stem}{extension}".casefold()
+            while name.casefold() in self._taken:
+                self._numbers[key] = number = self._numbers.get(key, 1) + 1
+                name = f"{stem}-{number}{extension}"
         self._taken.add(name.casefold())
         return name

@@ -109,3 +109,22 @@ def test_the_shortest_bound_has_room_for_an_extension_and_a_counter() -> None:
     names = Names(LEAST_NAME_BYTES)
     given = [names.take("a long name.extension1", "1", "text/plain") for _ in range(2_000)]
     assert len(set(given)) == 2_000 and max(map(len, given)) == LEAST_NAME_BYTES
+
+
+def test_a_number_that_was_tried_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail of 10,000 files of one name took a minute."""
+    asked = 0
+
+    class Counting(set[str]):
+        def __contains__(self, name: object) -> bool:
+            nonlocal asked
+            asked += 1
+            return super().__contains__(name)
+
+    names = Names(40)
+    monkeypatch.setattr(names, "_taken", Counting())
+    long = "x" * 60
+    wanted = ["a.txt", "A.TXT", "a-7.txt", f"{long}.txt", *(f"{long[:34]}{end}.txt" for end in ("p", "q"))]
+    given = [names.take(name, "1", "text/plain") for name in wanted * 300]
+    assert given[:3] == ["a.txt", "A-2.TXT", "a-7.txt"] and len(set(given)) == len(given)
+    assert asked < 4 * len(given)
