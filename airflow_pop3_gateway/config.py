@@ -97,7 +97,7 @@ class Limits:
     name_bytes: int = 200
     """Octets of a safe file name: below the 255 of file systems, with room for a counter."""
     report_bytes: int = 1 << 20
-    """Octets kept of one machine-readable part of a report (RFC 3464, RFC 8098)."""
+    """Octets kept of the parts of a report that are for machines, and of what it returns (RFC 3464, RFC 8098)."""
     unpack_bytes: int = 16 << 20
     """Octets of one mail that are kept in memory to look for files in winmail.dat and uuencoded in texts."""
     zip_ratio: int = 200

@@ -63,7 +63,7 @@ class Extraction:
         self._text: Account | None = None
         self._carrier: Part | None = None
         self._started = 0
-        self._kept = 0  # octets, over all parts
+        self._kept = self._captured = 0  # octets, over all parts
 
     # -- what the parser tells ----------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class Extraction:
             self.shape.has_notification |= account.role == "report" or self.shape.from_system
         if parent is not None and parent.kind == "message":
             block = b"".join(b"%b: %b\r\n" % (name, value.rstrip()) for name, value in part.head.fields)
-            self.captured.append(Captured(parent.content_type, block, parent.path))
+            self._capture(parent, block)
         elif part.kind == "leaf" and part.content_type in classify.CAPTURED:
             account.capture = bytearray()
 
@@ -180,7 +180,7 @@ class Extraction:
         """Octets of a part."""
         account = self._open[part]
         account.feed(piece)
-        if account.capture is not None and account.size > self.policy.limits.report_bytes:
+        if account.capture is not None and account.size > self._room_for_report:
             self._keep_capture(account)
         if account.kept is not None:
             self._bound_kept(account)
@@ -221,11 +221,19 @@ class Extraction:
     def _keep_capture(self, account: Account) -> None:
         if account.capture is None:
             return
-        bound, part = self.policy.limits.report_bytes, account.part
-        if len(account.capture) > bound:
-            self.defect(Defect("report-too-long", part.path))
-        self.captured.append(Captured(part.content_type, bytes(account.capture[:bound]), part.path))
+        self._capture(account.part, account.capture)
         account.capture = None
+
+    @property
+    def _room_for_report(self) -> int:
+        return self.policy.limits.report_bytes - self._captured
+
+    def _capture(self, part: Part, octets: bytes | bytearray) -> None:
+        if len(octets) > self._room_for_report:
+            self.defect(Defect("report-too-long", part.path))
+        start = bytes(octets[: self._room_for_report])
+        self._captured += len(start)
+        self.captured.append(Captured(part.content_type, start, part.path))
 
     def _bound_kept(self, account: Account) -> None:
         if account.kept and self._kept + len(account.kept.octets) > self.policy.limits.unpack_bytes:

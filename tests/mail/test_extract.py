@@ -545,6 +545,20 @@ def test_a_report_part_is_kept_up_to_its_bound(desk) -> None:
     assert "report-too-long" in {defect.code for defect in understanding.defects}
 
 
+def test_the_parts_of_a_report_share_their_bound(desk) -> None:
+    """A report may have ten thousand of them, and return as many mails."""
+    status = "Content-Type: message/delivery-status\n\n" + "x" * 60
+    returned = "Content-Type: message/rfc822\n\nSubject: " + "y" * 60 + "\n\nz"
+    mail = mixed(PLAIN, *[status] * 3, *[returned] * 3, kind="report")
+    understanding = desk.understand(mail, Policy(limits=Limits(report_bytes=260)))
+    kept = [len(captured.data) for captured in understanding.captured]
+    assert (kept[:3], sum(kept), len(kept)) == ([60, 60, 60], 260, 6)
+    assert [defect.where for defect in understanding.defects if defect.code == "report-too-long"] == [
+        "6",
+        "7",
+    ]
+
+
 def test_the_number_of_defects_that_are_written_down_is_bounded(desk) -> None:
     mail = mixed(*["Content-Type: text/plain\nContent-Transfer-Encoding: nonsense\n\nx\n"] * 200)
     assert len(desk.understand(mail).defects) == MOST_DEFECTS
