@@ -13,12 +13,15 @@ import hashlib
 from airflow_pop3_gateway.mail.classify import Role
 from airflow_pop3_gateway.mail.encodings import Decoder
 from airflow_pop3_gateway.mail.files import File
+from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.names import MAGIC_OCTETS, contradicts, sniff
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.mail.text import MessageText
 from airflow_pop3_gateway.mail.unpack import Kept
 from airflow_pop3_gateway.mail.zips import Zip
 from airflow_pop3_gateway.records import Leaf, LeafOutcome, StoredFile
+
+_NO_HEAD = Head([])
 
 OUTCOMES: dict[Role, tuple[LeafOutcome, str]] = {
     "file": ("file", ""),
@@ -81,6 +84,13 @@ class Account:
         elif self.capture is not None:
             self.capture += decoded
 
+    def forget_head(self) -> None:
+        """Keep of the header what the record says of it: a mail may have ten thousand, of a megabyte each."""
+        part = self.part
+        self._said = part.head.disposition.value, part.head.encoding
+        if part.parent is not None:
+            part.head = _NO_HEAD
+
     def finish(self) -> set[str]:
         """The part has ended. :returns: codes of its defects."""
         if rest := self._decoder.finish():
@@ -100,12 +110,13 @@ class Account:
     def leaf(self) -> Leaf:
         """What the record says of the part."""
         part = self.part
+        disposition, encoding = self._said
         return Leaf(
             part.path or "1",
             part.content_type,
-            part.head.disposition.value,
+            disposition,
             part.name,
-            part.head.encoding,
+            encoding,
             self.octets,
             self.size,
             self._digest.hexdigest(),

@@ -195,6 +195,7 @@ class Extraction:
     def end(self, part: Part) -> None:
         """Account for the part."""
         account = self._open.pop(part)
+        account.forget_head()
         if part.kind == "multipart":
             if part.children:
                 return

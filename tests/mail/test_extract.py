@@ -580,6 +580,25 @@ def test_a_mail_that_is_kept_whole_is_not_kept_in_memory(desk) -> None:
     assert peak < 10 * mime.PIECE
 
 
+def test_the_headers_of_parts_that_have_ended_are_not_kept(desk) -> None:
+    def chunks():
+        yield b"Message-ID: <1@x>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        for _ in range(40):
+            kind = b"Content-Type: multipart/mixed; boundary=c\r\n"
+            yield b"--b\r\n" + kind + b"X: " + b"x" * mime.PIECE + b"\r\n\r\n--c\r\n"
+            yield b"Content-Disposition: inline\r\nX: " + b"x" * mime.PIECE + b"\r\n\r\ntext\r\n--c--\r\n"
+        yield b"--b--\r\n"
+
+    tracemalloc.start()
+    try:
+        understanding = desk.understand(chunks())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [leaf.disposition for leaf in understanding.leaves] == ["inline"] * 40
+    assert peak < 10 * mime.PIECE
+
+
 # -- when something else fails -----------------------------------------------------------------------------------
 
 
