@@ -6,7 +6,8 @@ fsyncs of two files and their folders as for one such round.
 
 Invariant: a name never appears before its octets are durable; what one :meth:`Group.publish` published is durable
 before anything of the next one appears. ``syncfs`` is believed only where it is known to tell of failures and to reach
-the disk: Linux from 5.8 on, on a block device. Elsewhere there are no groups, and every object is synced by itself.
+the disk: Linux from 5.8 on, on a block device, or in memory, where there is nothing to reach. Elsewhere there are no
+groups, and every object is synced by itself.
 """
 
 from __future__ import annotations
@@ -26,9 +27,15 @@ def grouping(folder: str) -> bool:
         return False
     try:
         device = os.stat(folder).st_dev
+        return (os.major(device) != 0 or _in_memory(device)) and hasattr(ctypes.CDLL(None), "syncfs")
     except OSError:
         return False
-    return os.major(device) != 0 and hasattr(ctypes.CDLL(None), "syncfs")
+
+
+def _in_memory(device: int) -> bool:
+    place = f" {os.major(device)}:{os.minor(device)} "
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        return any(place in mount and " - tmpfs " in mount for mount in mounts)
 
 
 class Group:

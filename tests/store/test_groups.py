@@ -13,6 +13,8 @@ from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.store.groups import Group, grouping
 from airflow_pop3_gateway.store.writers import LocalWriter
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nothing is written there
+
 
 class Watched(Group):
     """Notes what happens, and which names are there when octets are synced."""
@@ -126,7 +128,7 @@ def test_a_disk_that_fails_publishes_no_name(tmp_path: Path, group: Watched) -> 
         ("Linux", "6.1.0-13-amd64", os.makedev(8, 1), True),
         ("Linux", "5.8.0", os.makedev(8, 1), True),
         ("Linux", "5.7.19", os.makedev(8, 1), False),
-        ("Linux", "6.1.0", os.makedev(0, 42), False),
+        ("Linux", "6.1.0", os.makedev(0, 1 << 19), False),
         ("Darwin", "23.1.0", os.makedev(8, 1), False),
     ],
 )
@@ -137,6 +139,12 @@ def test_there_are_groups_only_where_the_sync_is_known_to_be_one(
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((system, "", release, "", "")))
     monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0, 0, device, *[0] * 7)))
     assert grouping(str(tmp_path)) is possible
+
+
+@pytest.mark.skipif(not os.path.ismount(SHARED_MEMORY), reason="no shared memory here")
+def test_in_memory_there_are_groups_for_nothing_has_to_reach_a_disk() -> None:
+    assert os.major(os.stat(SHARED_MEMORY).st_dev) == 0
+    assert grouping(SHARED_MEMORY)
 
 
 def test_a_folder_that_is_not_there_has_no_groups(tmp_path: Path) -> None:
