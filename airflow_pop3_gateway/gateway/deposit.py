@@ -17,7 +17,7 @@ import logging
 from collections.abc import Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import msgspec
+from msgspec.structs import replace
 
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, MailError, MailRefused, StoreError
@@ -56,7 +56,6 @@ log = logging.getLogger(__name__)
 
 RELEASED = ".released"
 """What the local ident of a released mail ends in, so that its files never meet those of before."""
-_NO_HEAD = Head([])
 
 
 @dataclass(frozen=True)
@@ -88,16 +87,14 @@ class Deposit:
         """
         if self.store.url.startswith("file:") and all(entry.length <= SMALL_BYTES for entry, _ in mails):
             each = where_it_pays(each)
-        if (group := self.store.group()) is None:
+        files, records = self.store.group(), self.store.group()
+        if files is None or records is None:
             return list(each(lambda mail: self.file(*mail), mails))
-        with contextlib.closing(group):
-            under_way = [_Mail(self, entry, octets, group=group).file() for entry, octets in mails]
-            for _ in each(next, under_way):
-                pass
-            group.publish()
-            for steps in under_way:
-                next(steps)
-            taken = group.publish()
+        with contextlib.closing(files), contextlib.closing(records):
+            under_way = [_Mail(self, *mail, group=files).file(records) for mail in mails]
+            list(each(next, under_way))
+            list(map(next, under_way))
+            taken = files.publish(records)
             return [_last(steps, taken) for steps in under_way]
 
     def consider(self, entry: ManifestEntry, octets: Octets) -> TransferRecord:
@@ -137,26 +134,25 @@ class _Mail:
         self._inside = Inspected(octets)
         self._local_ident = entry.local_ident + suffix
         self._site, self._store, self._deposit, self._entry = deposit.site, deposit.store, deposit, entry
-        self._head = _NO_HEAD
+        self._head = Head([])
         self._application = named(self._site.application, deposit.applications)
         self._subject, self._xfb = "", dict[str, str]()
         self._xfer_ident, self._source = "", "header-hash"
         self._keys: set[str] = set()
         self._defects: list[Defect] = []
 
-    def file(self) -> Generator[None, Set[str], TransferRecord]:
-        """Stops where what was written must be durable before what follows; the second time it is told which keys
-        were taken."""
+    def file(self, records: Group | None = None) -> Generator[None, Set[str], TransferRecord]:
+        """Stops until others are as far, then until all is durable, and is told which keys were taken."""
         record = self.consider()
         yield
-        fresh = publish_record(self._store, record, self._group)
+        fresh = publish_record(self._store, record, records)
         taken = yield
         self._group = None
         fresh = fresh and layout.record(record.key) not in taken
         stored = record if fresh else read_record(self._store, record.key)
         if stored.raw != record.raw:  # its identity is another mail's
             rejected = record.rejected or Rejected(self._xfer_ident, _duplicate_reason(stored, record))
-            duplicate = msgspec.structs.replace(rejected, duplicate_of=stored.key)
+            duplicate = replace(rejected, duplicate_of=stored.key)
             fresh, stored = False, create_record(self._store, self._dispose(record, duplicate, stored))
         if stored.rejected or not fresh:
             self._take_back(stored)
@@ -173,7 +169,7 @@ class _Mail:
         key = released_key(before.key)
         understanding, rejected = self._understand()
         if rejected is None:
-            released = msgspec.structs.replace(
+            released = replace(
                 self._record(understanding),
                 key=key,
                 replaces=before.key,
@@ -196,9 +192,7 @@ class _Mail:
     def _understand(self) -> tuple[Understanding | None, Rejected | None]:
         if self._site.smime is None:
             return self._understand_inside()
-        entry = self._entry
-        received = layout.moment(entry.retrieved_at)
-        with inspected(self._site, self._octets, entry.length, received) as self._inside:
+        with inspected(self._site, self._octets, self._entry) as self._inside:
             understood = self._understand_inside()
         self._inside = dataclasses.replace(self._inside, octets=self._octets)  # what was inside leaves memory
         return understood
@@ -214,9 +208,8 @@ class _Mail:
         except StoreError:
             raise
         except MailError as error:
-            reason = Reason(
-                getattr(error, "code", "") or getattr(error, "limit", "") or "mail-error", str(error)
-            )
+            code = getattr(error, "code", "") or getattr(error, "limit", "") or "mail-error"
+            reason = Reason(code, str(error))
         except Exception as error:  # one bad mail never stops a maildrop, not even by a defect of ours
             log.exception("%s: %s could not be understood", self._site.name, self._entry.local_ident)
             reason = Reason("internal-error", f"{type(error).__name__}: {error}")
@@ -334,12 +327,11 @@ class _Mail:
     ) -> TransferRecord:
         """Apply error_mail_disposal; a duplicate's key is its own, for its identity belongs to the first."""
         if self._group is not None:
-            for key in self._keys:
-                self._group.withdraw(key)
+            self._group.withdraw(*self._keys)
         site, duplicate = self._site, rejected.duplicate_of is not None
         own_ident = f"{self._xfer_ident}.{self._entry.local_ident}"
         key = digest_key(site.name, own_ident if duplicate else self._xfer_ident)
-        disposed = msgspec.structs.replace(
+        disposed = replace(
             record,
             key=key,
             rejected=rejected,
@@ -351,9 +343,7 @@ class _Mail:
             evidence=(),
             user_message=None,
             user_message_file=None,
-            leaves=tuple(
-                msgspec.structs.replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves
-            ),
+            leaves=tuple(replace(leaf, outcome="within_recover", file=None) for leaf in record.leaves),
             report=None,
             acknowledges=None,
             acknowledgment=decide(
@@ -365,9 +355,9 @@ class _Mail:
             ),
         )
         if site.error_mail_disposal != "recover":
-            return msgspec.structs.replace(disposed, state="CANCELED")
+            return replace(disposed, state="CANCELED")
         word = "DUPLICATE" if duplicate else "RECOVER"
-        return msgspec.structs.replace(
+        return replace(
             disposed,
             file_name=word,
             file_type="DATA",
@@ -389,7 +379,7 @@ def _last(steps: Generator[None, Set[str], TransferRecord], taken: Set[str]) -> 
     except StopIteration as stop:
         record: TransferRecord = stop.value
         return record
-    raise AssertionError("a mail is filed in two steps")
+    raise AssertionError("a mail is filed once it is durable")
 
 
 def _duplicate_reason(first: TransferRecord, second: TransferRecord) -> Reason:

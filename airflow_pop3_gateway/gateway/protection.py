@@ -14,17 +14,17 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import LimitExceeded, MailRefused, StoreError
 from airflow_pop3_gateway.gateway.applications import Octets
 from airflow_pop3_gateway.gateway.signing import keyring_of, signing_for
 from airflow_pop3_gateway.mail.headers import Head
-from airflow_pop3_gateway.records import Defect, Protection, Reason
+from airflow_pop3_gateway.records import Defect, ManifestEntry, Protection, Reason
 from airflow_pop3_gateway.smime import Keyring, is_protected, objection, open_mail
 from airflow_pop3_gateway.smime.entity import body_of
 from airflow_pop3_gateway.smime.mic import mic_of, mic_of_plain
+from airflow_pop3_gateway.store import layout
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +50,16 @@ class Inspected:
 
 
 @contextlib.contextmanager
-def inspected(site: RemoteSite, octets: Octets, size: int, at: datetime) -> Iterator[Inspected]:
+def inspected(site: RemoteSite, octets: Octets, entry: ManifestEntry) -> Iterator[Inspected]:
     """Open a mail of a site with S/MIME for as long as it is worked on.
 
-    :param octets: gives the mail, each time it is called; :param size: how many there are; :param at: when it came.
+    :param octets: gives the mail, each time it is called.
     """
     head, body = _beginning(octets, site.limits.header_bytes)
     protected = is_protected(head)
-    with _one_at_a_time if protected and size > SMALL else contextlib.nullcontext():
+    with _one_at_a_time if protected and entry.length > SMALL else contextlib.nullcontext():
         try:
-            found = _opened(site, head, octets, size, at) if protected else _plain(site, head, octets, body)
+            found = _opened(site, head, octets, entry) if protected else _plain(site, head, octets, body)
         except StoreError:
             raise
         except (MailRefused, LimitExceeded) as error:
@@ -77,12 +77,12 @@ def _plain(site: RemoteSite, head: Head, octets: Octets, body: int) -> Inspected
     return Inspected(octets, mic=mic, objection=objection(_keyring(site), head.from_, None))
 
 
-def _opened(site: RemoteSite, head: Head, octets: Octets, size: int, at: datetime) -> Inspected:
+def _opened(site: RemoteSite, head: Head, octets: Octets, entry: ManifestEntry) -> Inspected:
     bound = site.limits.smime_bytes
-    if size > bound:
+    if entry.length > bound:
         raise LimitExceeded(f"a protected mail of more octets than {bound}", limit="smime_bytes", value=bound)
     keyring = _keyring(site)
-    opened = open_mail(b"".join(octets()), keyring, site.limits, at)
+    opened = open_mail(b"".join(octets()), keyring, site.limits, layout.moment(entry.retrieved_at))
     if opened is None:
         return Inspected(octets)
     asked, content = signing_for(site, head).algorithm, opened.content

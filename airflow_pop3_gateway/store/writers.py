@@ -71,7 +71,7 @@ def _make_folder(path: str) -> None:
 class LocalWriter:
     """Temporary file in the same folder, sync, link to the name (which fails if it exists), sync of the folder.
 
-    :param group: publishes it instead, together with others.
+    :param group: publishes it instead, together with others; while it is small, its octets stay in memory until then.
     """
 
     def __init__(self, key: str, path: str, group: Group | None = None) -> None:
@@ -80,25 +80,51 @@ class LocalWriter:
         self._path = path
         self._folder = path.rpartition("/")[0]
         self._temporary = f"{self._folder}/{TEMPORARY}{os.urandom(16).hex()}"
+        self._held: bytearray | None = bytearray()
+        self._descriptor = -1
+        if group is None:
+            self._open()
+
+    def _open(self) -> None:
         try:
-            self._descriptor = self._open()
+            self._descriptor = self._create()
         except FileNotFoundError:
             _make_folder(self._folder)
-            self._descriptor = self._open()
+            self._descriptor = self._create()
+        held, self._held = self._held, None
+        if held:
+            self._append(held)
 
-    def _open(self) -> int:
+    def _create(self) -> int:
         return os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    def _append(self, data: Octets) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
     def write(self, data: Octets) -> None:
         with mapped(self.key):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            if self._held is None:
+                self._append(data)
+            elif self._group is not None and self._group.keeps(len(data)):
+                self._held += data
+            else:
+                self._open()
+                self._append(data)
+
+    def write_out(self) -> None:
+        """Write what is still in memory, for a group that syncs."""
+        with mapped(self.key):
+            if self._held is not None:
+                self._open()
+                self._close()
 
     def commit(self, over: bool = False) -> str:
         with mapped(self.key):
             if self._group is not None:
-                self._close()
+                if self._descriptor >= 0:
+                    self._close()
                 try:
                     self._group.add(self)
                 except AlreadyStored:
@@ -142,13 +168,15 @@ class LocalWriter:
         self._descriptor = -1
 
     def remove(self) -> None:
-        """Remove the temporary file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._temporary)
+        """Remove the temporary file; harmless when there is none."""
+        if self._descriptor >= 0:
+            self._close()
+        if self._held is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._temporary)
 
     def discard(self) -> None:
         if self._descriptor >= 0:
-            self._close()
             self.remove()
 
 

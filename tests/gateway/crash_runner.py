@@ -61,9 +61,14 @@ class _Around:
 
 
 class SteppingGroup(Group):
-    """A group where every sync and every name that appears is a step."""
+    """A group where every file that is written, every sync and every name that appears is a step."""
 
     steps: Steps
+
+    def write_out(self, writer: LocalWriter) -> None:
+        self.steps()
+        super().write_out(writer)
+        self.steps()
 
     def link(self, writer: LocalWriter) -> None:
         self.steps()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_pop3_gateway.errors import AlreadyStored, StoreUnavailable
-from airflow_pop3_gateway.store import Store
+from airflow_pop3_gateway.store import Store, groups
 from airflow_pop3_gateway.store.groups import Group, grouping
 from airflow_pop3_gateway.store.writers import LocalWriter
 
@@ -75,6 +76,18 @@ def test_octets_are_durable_before_a_name_appears_and_names_before_publish_retur
     assert everything(tmp_path) == ["1", "2"]
 
 
+def test_names_of_a_later_group_appear_when_those_before_are_durable_and_need_no_sync_of_their_octets(
+    tmp_path: Path, group: Watched
+) -> None:
+    store, later = Store.at(tmp_path), Watched(tmp_path)
+    put(store, "a/2", b"record", later)
+    put(store, "a/1", b"file", group)
+    later.steps = group.steps
+    assert group.publish(later) == set()
+    assert group.steps == [[], "a/1", ["a/1"], "a/2", ["a/1", "a/2"]]
+    later.close()
+
+
 def test_what_was_published_is_not_published_again(tmp_path: Path, group: Watched) -> None:
     put(Store.at(tmp_path), "a/1", b"one", group)
     group.publish()
@@ -111,6 +124,42 @@ def test_what_is_withdrawn_or_not_published_leaves_nothing(tmp_path: Path, group
     put(store, "a/4", b"?", group)
     group.close()
     assert everything(tmp_path) == ["2"]
+
+
+def test_small_objects_are_in_memory_until_they_are_published_and_no_more_of_them_than_is_bounded(
+    tmp_path: Path, group: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(tmp_path)
+    monkeypatch.setattr(groups, "HELD_BYTES", 8)
+    put(store, "a/1", b"12345678", group)
+    assert everything(tmp_path) == []
+    large = store.create("a/2", group)
+    for piece in (b"9", b"10"):
+        large.write(piece)
+    large.commit()
+    assert len(everything(tmp_path)) == 1
+    group.publish()
+    assert (store.read("a/1"), store.read("a/2")) == (b"12345678", b"910")
+    put(store, "a/3", b"", group)
+    assert everything(tmp_path) == ["1", "2"]
+    group.publish()
+    assert store.read("a/3") == b""
+
+
+def test_a_disk_that_is_full_publishes_no_name_and_leaves_no_file_open(
+    tmp_path: Path, group: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store, before = Store.at(tmp_path), os.listdir("/dev/fd")
+    for key in ("a/1", "a/2"):
+        put(store, key, b"?", group)
+    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+        patch.setattr(os, "write", full)
+        group.publish()
+    group.close()
+    assert everything(tmp_path) == [] and len(os.listdir("/dev/fd")) == len(before) - 1
 
 
 def test_a_disk_that_fails_publishes_no_name(tmp_path: Path, group: Watched) -> None:
