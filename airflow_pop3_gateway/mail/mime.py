@@ -13,10 +13,12 @@ Only a passed bound raises.
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import Protocol
 
 from airflow_pop3_gateway.config import MOST_HEADER_BYTES, MOST_HEADER_COUNT, Limits
 from airflow_pop3_gateway.errors import LimitExceeded
+from airflow_pop3_gateway.mail.blocks import UNDECIDED, find_head
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import Defect
@@ -29,24 +31,6 @@ FIRST_HEAD = Limits(header_bytes=MOST_HEADER_BYTES, header_count=MOST_HEADER_COU
 PIECE = 1 << 18
 """Octets looked at once: so large that one call of the base64 decoder is all that counts, small enough for a cache."""
 _LOOK_BACK = 1_000  # octets at the end of a piece in which a line end is looked for: a line of RFC 5322
-_UNDECIDED = 4_096
-"""Octets: more than a line can have before it is known whether it is a field."""
-
-# A line that is no field and no continuation, as soon as that is certain; the bounds keep "as soon as" near. What most
-# lines are is looked for first.
-_NAME = rb"[^\x00-\x20\x7f:]"
-_NO_FIELD = (
-    rb"(?![ \t]|(?!--)" + _NAME + rb"{1,999}:|\r{1,3}\Z)(?:--|:|" + _NAME + rb"{1000}|"
-    + _NAME + rb"{0,999}(?:[\x00-\x08\n-\x1f\x7f]|[ \t]{1,999}[^ \t:]|[ \t]{1000}))"
-)  # fmt: skip
-# Within a header block a line without a name, and what mailbox programs leave there, are passed over.
-_NOISE = rb"(?!:|>?From (?:[^\r\n]{0,1000}\Z|[^ \t\r\n]{1,500}[ \t]{1,9}[MTWFS][a-z][a-z][ ,]))"
-_EMPTY = {b"\n": rb"(\r{0,3}\n)|", b"\r": rb"(\r)|"}
-_FIRST_LINE = {end: re.compile(line + _NO_FIELD) for end, line in _EMPTY.items()}
-_HEAD_END = {end: re.compile(end + b"(?:" + line + _NOISE + _NO_FIELD + b")") for end, line in _EMPTY.items()}
-_ANY_LINE_END = re.compile(rb"\n|\r\r?\r?\n|\r\r*")  # spelled so that it is searched by its first octet
-_MBOX_LINE = re.compile(rb">?From [^\r\n]{0,1000}(?:\r{0,3}\n|\r)")
-_MBOX_WORDS = (b"From ", b">From ")
 _TRAILER = re.compile(rb"(?:--)?[ \t]*(\r{0,3}\n)?")
 
 
@@ -109,6 +93,7 @@ class MimeParser:
         self._expects_head = True
         self._chain: list[Part] = []  # open parts, outermost first
         self._levels: list[_Level] = []  # the multiparts among them
+        self._met: list[tuple[int, _Level]] = []  # those of them whose delimiter can be met, innermost first
         self._spans: list[_Span] = []  # of the outermost enclosed mail, and of what is signed
         self._signed = False  # what the first multipart/signed signs has been found
         self._parts = 0
@@ -173,9 +158,10 @@ class MimeParser:
         assert self._limits is not None
         if self._final and self._chain and self._at == len(self._data):
             return False
-        span = self._find_head()
+        outermost = not self._chain or self._chain[-1].kind == "message"
+        span = find_head(self._data, self._at, final=self._final, mailbox_line=outermost)
         if span is None:
-            if len(self._data) - self._at > self._limits.header_bytes + _UNDECIDED:
+            if len(self._data) - self._at > self._limits.header_bytes + UNDECIDED:
                 raise _exceeded(self._limits, "header_bytes", "a header block has more octets")
             return False
         start, end, body, clean = span
@@ -198,34 +184,6 @@ class MimeParser:
             self._handler.defect(Defect("no-empty-line", part.path))
         return True
 
-    def _find_head(self) -> tuple[int, int, int, bool] | None:
-        """Start and end of the block, start of the body, whether an empty line stood between; ``None``: unknown."""
-        start, data = self._at, self._data
-        if data.startswith(_MBOX_WORDS, start) and (not self._chain or self._chain[-1].kind == "message"):
-            line = _MBOX_LINE.match(data, start)
-            if line is None and not self._final and len(data) - start <= _UNDECIDED:
-                return None
-            if line is not None:
-                if line.end() == len(data) and not self._final:
-                    return None
-                start = line.end()
-        line_end = b"\n"
-        ending = _ANY_LINE_END.search(data, start)
-        if ending is not None and not ending[0].endswith(b"\n"):
-            if ending.end() == len(data) and not self._final:
-                return None
-            line_end = b"\r"
-        if self._final:
-            data += line_end * 2
-        first = _FIRST_LINE[line_end].match(data, start)
-        if first is not None:
-            return (start, start, first.end(1), True) if first[1] else (start, start, start, False)
-        found = _HEAD_END[line_end].search(data, start)
-        if found is None:
-            return None
-        end = found.start() + 1
-        return (start, end, found.end(1), True) if found[1] else (start, end, end, False)
-
     def _open(self, head: Head) -> Part:
         assert self._limits is not None
         part = Part(head, self._chain[-1] if self._chain else None)
@@ -239,6 +197,7 @@ class MimeParser:
         self._handler.start(part)
         if part.kind == "multipart":
             self._levels.append(_Level(b"--" + part.boundary, part, len(self._chain)))
+            self._meet()
         elif part.kind == "message":
             self._expects_head = True
             if not self._enclosed():
@@ -252,7 +211,7 @@ class MimeParser:
         data, scan = self._data, self._at
         while True:
             found = -1
-            for level in self._levels:
+            for _, level in self._met:
                 if level.at == -2 or 0 <= level.at < scan:  # base64 has no dash: that is known soonest
                     level.at = data.find(level.needle, data.find(b"-", scan))
                 if level.at >= 0 and (found < 0 or level.at < found):
@@ -260,8 +219,7 @@ class MimeParser:
             if found < 0:
                 break
             if data[found - 1] in b"\r\n" if found else self._at_line_start:
-                for index in range(len(self._levels) - 1, -1, -1):
-                    level = self._levels[index]
+                for index, level in self._met:
                     trailer = self._trailer(found + len(level.needle)) if level.at == found else None
                     if trailer == -1:
                         self._give(self._before(found))
@@ -293,7 +251,7 @@ class MimeParser:
     def _delimiter_at(self, at: int) -> bool | None:
         """Whether a delimiter line begins here; ``None``: not yet known."""
         verdicts: set[int | None] = set()
-        for level in self._levels:
+        for _, level in self._met:
             if self._data.startswith(level.needle, at):
                 verdicts.add(self._trailer(at + len(level.needle)))
             elif not self._final and level.needle.startswith(self._data[at : at + len(level.needle)]):
@@ -362,6 +320,7 @@ class MimeParser:
         if closing:  # its line end may belong to the next delimiter
             self._at = found + len(level.needle) + 2
             self._levels.pop()
+            self._meet()
             self._handler.end(self._chain.pop())
         else:
             self._at = end
@@ -369,6 +328,14 @@ class MimeParser:
             if not self._signed and level.part.content_type == "multipart/signed" and not self._enclosed():
                 self._signed = True
                 self._spans.append(_Span(level.part, end))
+
+    def _meet(self) -> None:
+        """Of multiparts with one boundary only the innermost is looked for; the others would make each octet of a mail
+        of delimiters cost 10 µs."""
+        self._met = list(enumerate(self._levels))
+        if len(self._met) > 1:
+            innermost = {level.needle: (index, level) for index, level in self._met}
+            self._met = sorted(innermost.values(), key=itemgetter(0), reverse=True)
 
     def _enclosed(self) -> bool:
         return any(span.part.kind == "message" for span in self._spans)
@@ -378,7 +345,9 @@ class MimeParser:
         for level in self._levels[levels:]:
             if level.part.children:
                 self._handler.defect(Defect("missing-close-delimiter", level.part.path))
-        del self._levels[levels:]
+        if len(self._levels) > levels:
+            del self._levels[levels:]
+            self._meet()
         while len(self._chain) > position:
             part = self._chain.pop()
             if self._spans:

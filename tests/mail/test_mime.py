@@ -395,3 +395,16 @@ def test_a_delimiter_line_is_one_however_its_end_was_cut(line_end: bytes, rest: 
 )
 def test_garbage_is_told_the_same_at_every_cut(mail: bytes, size: int) -> None:
     assert without_order_of_enclosed(told(mail, size)) == without_order_of_enclosed(told(mail))
+
+
+def test_of_multiparts_with_one_boundary_only_the_innermost_is_looked_for() -> None:
+    """Fifty of them around a mail of delimiters made each octet cost fifty searches."""
+    head = b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n--%b\r\n"
+    listener = Listener()
+    parser = MimeParser(listener)
+    parser.feed(b"".join(head % (name, name) for name in (b"a", b"a", b"b", b"a")))
+    assert [(index, level.needle) for index, level in parser._met] == [(3, b"--a"), (2, b"--b")]
+    parser.feed(b"\r\ninnermost\r\n--a--\r\n--b--\r\n--a\r\n\r\nabove\r\n--a--\r\n--a--\r\n")
+    parser.close()
+    assert parser._met == []
+    assert listener.leaves() == [("1.1.1.1", b"innermost"), ("1.2", b"above")]
