@@ -44,20 +44,21 @@ class Account:
         :ivar kept, zip: keep them besides, for there are files within; :ivar key: of the published file.
     """
 
+    file: File | None = None
+    text: MessageText | None = None
+    capture: bytearray | None = None
+    kept: Kept | None = None
+    zip: Zip | None = None
+    key: str | None = None
+    octets = size = 0
+    sniffed: str | None = None
+    _first = b""
+
     def __init__(self, part: Part, role: Role, decoder: Decoder, number: int) -> None:
         self.part = part
         self.number = number
         self.role = role
         self.outcome, self.why = OUTCOMES[role]
-        self.file: File | None = None
-        self.text: MessageText | None = None
-        self.capture: bytearray | None = None
-        self.kept: Kept | None = None
-        self.zip: Zip | None = None
-        self.key: str | None = None
-        self.octets = self.size = 0
-        self.sniffed: str | None = None
-        self._first = b""
         self._decoder = decoder
         self._digest = hashlib.sha256()
 

@@ -46,12 +46,13 @@ def find_head(
             if line.end() == len(data) and not final:
                 return None
             start = line.end()
-    line_end = b"\n"
-    ending = _ANY_LINE_END.search(data, start)
-    if ending is not None and not ending[0].endswith(b"\n"):
-        if ending.end() == len(data) and not final:
-            return None
-        line_end = b"\r"
+    line_end, feed = b"\n", data.find(b"\n", start)
+    if feed < 0 or 0 <= data.find(b"\r", start, feed) < feed - 1:
+        ending = _ANY_LINE_END.search(data, start)
+        if ending is not None and not ending[0].endswith(b"\n"):
+            if ending.end() == len(data) and not final:
+                return None
+            line_end = b"\r"
     if final:
         data += line_end * 2
     first = _FIRST_LINE[line_end].match(data, start)

@@ -147,7 +147,6 @@ class Shape:
     files: int = 0
     has_text: bool = False
     has_notification: bool = False
-    from_system: bool = False
     absent: str = ""
     pgp_encrypted: bool = False
     marked: bool = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import pybase64
@@ -290,13 +291,16 @@ class Uuencode:
         return rest
 
 
+_DECODERS: dict[str, Callable[[], Decoder]] = {
+    **dict.fromkeys(("base64", "b64", "base-64"), Base64),
+    **dict.fromkeys(("quoted-printable", "quotedprintable", "qp"), QuotedPrintable),
+    **dict.fromkeys(("x-uuencode", "uuencode", "x-uue", "uue"), Uuencode),
+}
+_PLAIN = {"7-bit": "7bit", "8-bit": "8bit"}
+
+
 def decoder_for(encoding: str) -> Decoder:
     """The decoder of a Content-Transfer-Encoding value, forgiving the spellings agents really use."""
     token = encoding.replace("_", "-").replace(" ", "")
-    if token in ("base64", "b64", "base-64"):
-        return Base64()
-    if token in ("quoted-printable", "quotedprintable", "qp"):
-        return QuotedPrintable()
-    if token in ("x-uuencode", "uuencode", "x-uue", "uue"):
-        return Uuencode()
-    return Identity({"7-bit": "7bit", "8-bit": "8bit"}.get(token, token))
+    decoder = _DECODERS.get(token)
+    return decoder() if decoder else Identity(_PLAIN.get(token, token))

@@ -74,7 +74,6 @@ class Extraction:
         self.evidence = Evidence(self.files)
         self.zips = Zips(policy.limits)
         self.head = head
-        self.shape.from_system = head.from_system
         self.shape.several = policy.multiple_attachments == "extract"
         self.whole = not policy.extract_file and head.content_type.value != "multipart/report"
         return None if self.whole else policy.limits
@@ -114,8 +113,8 @@ class Extraction:
         part, parent = account.part, account.part.parent
         if account.role == "report" and part.content_type.startswith("message/"):
             account.why = "notification"
-        if part.content_type in classify.NOTIFICATIONS:
-            self.shape.has_notification |= account.role == "report" or self.shape.from_system
+        if part.content_type in classify.NOTIFICATIONS and self.head is not None:
+            self.shape.has_notification |= account.role == "report" or self.head.from_system
         if parent is not None and parent.kind == "message":
             block = b"".join(b"%b: %b\r\n" % (name, value.rstrip()) for name, value in part.head.fields)
             self._capture(parent, block)

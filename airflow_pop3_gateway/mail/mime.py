@@ -234,6 +234,8 @@ class MimeParser:
     def _trailer(self, at: int) -> int | None:
         """Where the line of a delimiter ends; -1: not yet known; ``None``: it is no delimiter line."""
         data = self._data
+        if data.startswith(b"\r\n", at):
+            return at + 2
         trailer = _TRAILER.match(data, at)
         assert trailer is not None
         end = trailer.end()

@@ -28,6 +28,9 @@ _LONGEST_MARK = 4  # octets that say which end of UTF-16 or UTF-32 comes first
 _LONGEST_SHIFT = 1 << 16  # octets of base64 in a row that UTF-7 waits for the end of
 
 
+_Utf8 = codecs.getincrementaldecoder("utf-8")
+
+
 class _Decoder:
     """Octets of a charset become text, however they were cut, also where Python's codecs raise or hold without bound.
 
@@ -77,9 +80,7 @@ class MessageText:
         codec = charset_codec(charset) if charset else "ascii"
         if codec is None:
             self.defects.add("unknown-charset")
-        self._decode = (
-            codecs.getincrementaldecoder("utf-8")(FALLBACK) if codec in (None, "ascii") else _Decoder(codec)
-        ).decode
+        self._decode = (_Utf8(FALLBACK) if codec in (None, "ascii") else _Decoder(codec)).decode
         self._name = f"{application}.html" if part.content_type == "text/html" else f"{application}.txt"
         self._files = files
         self._kept: list[str] = []
