@@ -36,11 +36,14 @@ Job = dict[str, Any]
 
 def chunks(path: str) -> Iterator[bytes]:
     """A file as the store streams it: of each mail it knows the length."""
-    with open(path, "rb", buffering=0) as file:
-        left = os.fstat(file.fileno()).st_size
-        while left and (piece := file.read(min(CHUNK, left))):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        left = os.fstat(descriptor).st_size
+        while left and (piece := os.read(descriptor, min(CHUNK, left))):
             left -= len(piece)
             yield piece
+    finally:
+        os.close(descriptor)
 
 
 class File:

@@ -96,6 +96,7 @@ class Account:
         """The part has ended. :returns: codes of its defects."""
         if rest := self._decoder.finish():
             self._hand_on(rest)
+        self.sha256 = self._digest.hexdigest()
         self.sniffed = sniff(self._first)
         defects = set(self._decoder.defects)
         if self.sniffed and contradicts(self.part.content_type, self.sniffed):
@@ -106,7 +107,7 @@ class Account:
         """The published file, ``None`` when none was."""
         if self.file is None or self.key is None:
             return None
-        return self.file.stored(self.key, self.size, self._digest.hexdigest())
+        return self.file.stored(self.key, self.size, self.sha256)
 
     def leaf(self) -> Leaf:
         """What the record says of the part."""
@@ -120,7 +121,7 @@ class Account:
             encoding,
             self.octets,
             self.size,
-            self._digest.hexdigest(),
+            self.sha256,
             self.outcome,
             self.why,
             self.key,

@@ -296,7 +296,7 @@ class Extraction:
             evidence=evidence,
             user_message=message,
             user_message_file=message_file.path if message_file else None,
-            defects=(*head.defects, *self.defects),
+            noted=tuple(self.defects),
             rejected=reason,
             captured=tuple(self.captured) if rule.type == "EERP" else (),
         )
@@ -305,7 +305,7 @@ class Extraction:
         rule, kind = classify.WHOLE_MAIL, head.content_type.value
         leaf = Leaf("", kind, "", None, head.encoding, octets, octets, "", "file", rule.id)
         name = safe_name(f"{self.policy.application}.eml", self.policy.limits.name_bytes)
-        return Understanding(head, rule.type, name, rule.id, octets, (leaf,), defects=head.defects)
+        return Understanding(head, rule.type, name, rule.id, octets, (leaf,))
 
     def _take_back(self) -> None:
         for account in self.accounts:

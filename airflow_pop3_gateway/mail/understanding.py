@@ -41,8 +41,8 @@ class Understanding(msgspec.Struct, frozen=True):
     """What a mail is. With ``rejected`` nothing stays published: the gateway applies *error_mail_disposal*.
 
     :ivar rule: id in ``classify.RULES``; :ivar unpacked: files within a part; :ivar evidence: what was signed and the
-        signature; :ivar octets: of the whole mail. Its digest is not taken here: it costs as
-        much as all the rest together, and who gives the octets knows it.
+        signature; :ivar noted: what is wrong in the parts; :ivar octets: of the whole mail. Its digest is not taken
+        here: it costs as much as all the rest together, and who gives the octets knows it.
     """
 
     head: Head
@@ -56,9 +56,14 @@ class Understanding(msgspec.Struct, frozen=True):
     evidence: tuple[StoredFile, ...] = ()
     user_message: str | None = None
     user_message_file: str | None = None
-    defects: tuple[Defect, ...] = ()
+    noted: tuple[Defect, ...] = ()
     rejected: Reason | None = None
     captured: tuple[Captured, ...] = ()
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What is wrong in the header and in the parts."""
+        return (*self.head.defects, *self.noted)
 
     @property
     def attachments(self) -> tuple[Leaf, ...]:
