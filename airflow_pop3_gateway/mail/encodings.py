@@ -96,7 +96,8 @@ class Base64:
             if decoded is None:
                 return self._slowly(bytes(data))
             self._padded = True
-            return decoded + self._behind_padding(last[pad + 1 :])
+            whole = len(last) == pad + padding
+            return decoded if whole else decoded + self._behind_padding(last[pad + 1 :])
         decoded = _decode_clean(data)
         if decoded is not None:
             self._held = b""
@@ -161,10 +162,10 @@ class Base64:
 
     def finish(self) -> bytes:
         """What is left, with the padding an encoder forgot."""
-        held, self._held = self._held, b""
-        rest = self._slowly(held)
         if self._padded:
-            return rest if self._over else rest + self._behind_padding(b"\n")
+            return b"" if self._over else self._behind_padding(b"\n")
+        rest = self._slowly(self._held)
+        self._held = b""
         if not self._quad:
             return rest
         self.defects.add("base64-padding")

@@ -140,7 +140,8 @@ class MimeParser:
             level.at = -2
         while self._limits is not None and (self._head() if self._expects_head else self._body()):
             pass
-        self._hand_out(self._at)
+        if self._spans:
+            self._hand_out(self._at)
 
     def close(self) -> None:
         """The mail ended; all that is open ends with it.
