@@ -368,6 +368,7 @@ def main() -> int:
         **document,
         "rows": [asdict(row) for row in rows],
     }
+    asked.json.parent.mkdir(exist_ok=True)
     asked.json.write_text(json.dumps(document, indent=1) + "\n")
     return 1 if any(row.failure for row in rows) else 0
 
