@@ -12,8 +12,8 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.models import TaskInstance
 from airflow.models.hitl import HITLDetail
 from airflow.models.trigger import handle_event_submit
-from airflow.triggers.base import TriggerEvent
 from airflow.sdk import timezone
+from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from support.maildrop import ASKS_FOR_A_RECEIPT, attachment, letter, multipart
