@@ -34,7 +34,7 @@ from airflow_pop3_gateway.store import Store, layout
 from airflow_pop3_gateway.store.batches import BatchReader
 from airflow_pop3_gateway.store.ledger import waiting_batches
 from airflow_pop3_gateway.store.spool import read_manifest
-from airflow_pop3_gateway.store.transfers import TransferLines, read_lines
+from airflow_pop3_gateway.store.transfers import TransferLines, read_lines, record_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def classify(
         if lines is None:
             records = _classify_batch(deposit, batch, on_progress)
         else:
-            records = (TransferRecord.from_json({**line, "leaves": (), "defects": ()}) for line in lines)
+            records = map(record_of, lines)
         tally.add(batch, records)
     return msgspec.structs.replace(tally.result(), seconds=round(time.monotonic() - started, 3))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import islice
@@ -79,6 +79,15 @@ def read_lines(store: Store, site: str, batch: str) -> Iterator[dict[str, Any]] 
     """The lines of a batch, ``None`` when it is not classified yet."""
     data = store.find(layout.transfers(site, batch))
     return None if data is None else map(json.loads, io.BytesIO(data))
+
+
+def record_of(line: Mapping[str, Any]) -> TransferRecord:
+    """The record a line was made of, without its evidence. :raises StoreCorrupt: when the line is none of ours."""
+    try:
+        return TransferRecord.from_json({**line, "leaves": (), "defects": ()})
+    except TypeError as error:
+        key = str(line.get("key", ""))
+        raise StoreCorrupt(f"the line of record {key} cannot be read: {error}", key=key) from None
 
 
 def latest_batches(

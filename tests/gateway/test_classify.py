@@ -15,7 +15,7 @@ from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import MailRefused, StoreCorrupt
 from airflow_pop3_gateway.gateway import classify
 from airflow_pop3_gateway.gateway.applications import Choice
-from airflow_pop3_gateway.records import RECORD_SCHEMA, Reason, TransferRecord
+from airflow_pop3_gateway.records import RECORD_SCHEMA, Reason, TransferRecord, as_json
 from airflow_pop3_gateway.store import layout, outbox
 from airflow_pop3_gateway.store.transfers import TransferLines
 
@@ -356,6 +356,16 @@ def test_what_was_not_taken_is_not_acknowledged_by_a_machine(maildrop: Open) -> 
 def test_the_lines_of_a_batch_are_in_the_order_of_its_mails(maildrop: Open) -> None:
     records = classified(maildrop(*map(letter, range(40))))
     assert [record.xfer_ident for record in records] == [f"<{n}@partner.example>" for n in range(40)]
+
+
+def test_a_line_that_is_none_of_ours_is_a_store_that_is_corrupt(maildrop: Open) -> None:
+    drop = maildrop(letter(1))
+    batch = drop.poll().batch
+    lines = TransferLines(drop.store, drop.site.name, str(batch))
+    lines.add(as_json({"key": "k0", "type": "PARCEL"}))
+    lines.commit()
+    with pytest.raises(StoreCorrupt, match="the line of record k0 cannot be read"):
+        classify(drop.site, drop.store, [str(batch)])
 
 
 def test_a_classified_batch_is_counted_not_done_again(maildrop: Open) -> None:
