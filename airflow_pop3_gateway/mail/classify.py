@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from airflow_pop3_gateway.mail.parts import Part
 from airflow_pop3_gateway.records import TransferType
 
@@ -42,15 +44,6 @@ def within(part: Part, content_type: str) -> bool:
     above = part.parent
     while above is not None:
         if above.content_type == content_type:
-            return True
-        above = above.parent
-    return False
-
-
-def _enclosed(part: Part) -> bool:
-    above = part.parent
-    while above is not None:
-        if above.kind == "message":
             return True
         above = above.parent
     return False
@@ -107,7 +100,7 @@ def _text(part: Part) -> bool:
 
 
 ROLES: tuple[tuple[Role, Callable[[Part], bool]], ...] = (
-    ("enclosed", _enclosed),
+    ("enclosed", lambda part: part.enclosed),
     ("structure", lambda part: part.content_type.startswith("multipart/")),
     ("absent", lambda part: part.content_type in ABSENT),
     (
@@ -132,8 +125,7 @@ def role_of(part: Part) -> Role:
     raise AssertionError("the last row fits every part")
 
 
-@dataclass
-class Shape:
+class Shape(msgspec.Struct):
     """What was seen of a mail, all that the rules look at.
 
     :ivar content_type: of the mail; :ivar carried: the same, or what a multipart/signed carries; :ivar smime_type: what

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -27,7 +27,7 @@ _PLAIN_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,996}>")
 _ONCE = (b"from", b"to", b"subject", b"date", b"message-id", b"content-type", b"content-transfer-encoding")
 _HASHED = ("date", "from", "to", "cc", "bcc", "subject")
 _AUTOMATS = (b"x-autoreply", b"x-autoreply-from", b"x-autorespond", b"x-mail-autoreply")
-_NO_PARAMETERS: Mapping[str, str] = {}
+_MISSING = Parameters("", {})
 _DEFAULT_LIMITS = Limits()
 LONGEST_MESSAGE_ID = 998
 """Octets: a line of RFC 5322. What is longer identifies nothing and would not fit into a receipt."""
@@ -182,7 +182,7 @@ class Head:
     def disposition(self) -> Parameters:
         """Content-Disposition (RFC 2183); value ``""`` where it is missing."""
         raw = self._first.get(b"content-disposition")
-        return parse_parameters(raw) if raw is not None else Parameters("", _NO_PARAMETERS)
+        return parse_parameters(raw) if raw is not None else _MISSING
 
     @_Once
     def encoding(self) -> str:

@@ -345,10 +345,10 @@ class MimeParser:
 
     def _leave(self, levels: int, position: int, content_end: int) -> None:
         """End the parts from ``position`` of the chain on; multiparts among them were never closed."""
-        for level in self._levels[levels:]:
-            if level.part.children:
-                self._handler.defect(Defect("missing-close-delimiter", level.part.path))
         if len(self._levels) > levels:
+            for level in self._levels[levels:]:
+                if level.part.children:
+                    self._handler.defect(Defect("missing-close-delimiter", level.part.path))
             del self._levels[levels:]
             self._meet()
         while len(self._chain) > position:

@@ -25,7 +25,8 @@ _PLAIN_ENCODINGS = ("7bit", "8bit", "binary", "7-bit", "8-bit")
 class Part:
     """One node of the structure.
 
-    :ivar path: IMAP-like number; :ivar children: parts seen directly below; :ivar first: Content-Type of the first.
+    :ivar path: IMAP-like number; :ivar enclosed: an enclosed mail is above; :ivar children: parts seen directly below;
+        :ivar first: Content-Type of the first.
     :ivar boundary: of a multipart, ``b""`` where it is missing, empty or longer than a line.
     :ivar name: the file name the sender gave: Content-Disposition first, then Content-Type; ``None`` when empty.
     """
@@ -35,6 +36,7 @@ class Part:
         "children",
         "content_type",
         "depth",
+        "enclosed",
         "first",
         "head",
         "kind",
@@ -49,6 +51,7 @@ class Part:
         self.children = 0
         self.first = ""
         self.depth: int = parent.depth + 1 if parent else 0
+        self.enclosed: bool = parent is not None and (parent.enclosed or parent.kind == "message")
         media = head.media
         if media is not None:
             self.content_type = media.value
