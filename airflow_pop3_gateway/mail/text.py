@@ -83,23 +83,29 @@ class MessageText:
         self._decode = (_Utf8(FALLBACK) if codec in (None, "ascii") else _Decoder(codec)).decode
         self._name = f"{application}.html" if part.content_type == "text/html" else f"{application}.txt"
         self._files = files
-        self._kept: list[str] = []
+        self._kept: list[bytes] = []
         self._octets = 0
         self._file: File | None = None
         self._size = 0
 
     def write(self, octets: bytes) -> None:
         """Take decoded octets of the part."""
-        self._add(self._decode(octets))
+        if self._file is not None:
+            self._write(self._decode(octets))
+            return
+        self._kept.append(octets)
         self._octets += len(octets)
-        if self._file is None and self._octets > MESSAGE_MEMORY:
-            self._to_file()
+        if self._octets > MESSAGE_MEMORY:
+            self._to_file(self._decode(b"".join(self._kept)))
 
-    def _add(self, text: str) -> None:
-        if self._file is None:
-            self._kept.append(text)
-        elif text:
-            self._write(text)
+    def _to_file(self, start: str) -> None:
+        self._file = self._files.open(
+            self._name, None, f"{self.part.content_type}; charset=utf-8", self.part.path
+        )
+        self._digest = hashlib.sha256()
+        self._kept = []
+        self._start = start
+        self._write(start)
 
     def _write(self, text: str) -> None:
         assert self._file is not None
@@ -107,15 +113,6 @@ class MessageText:
         self._file.write(octets)
         self._digest.update(octets)
         self._size += len(octets)
-
-    def _to_file(self) -> None:
-        kept, self._kept = "".join(self._kept), []
-        self._file = self._files.open(
-            self._name, None, f"{self.part.content_type}; charset=utf-8", self.part.path
-        )
-        self._digest = hashlib.sha256()
-        self._start = kept
-        self._write(kept)
 
     def discard(self) -> None:
         """The text is not wanted after all."""
@@ -128,15 +125,16 @@ class MessageText:
 
         :param keep_start: with a file, the record gets the first ``limit`` characters instead of nothing.
         """
-        self._add(self._decode(b"", True))
-        if self._file is None:
-            text = _lines("".join(self._kept)).rstrip("\n").encode("utf-8", "replace").decode()
-            text = text.replace("\0", "\ufffd")
+        whole = self._file is None
+        end = self._decode(b"".join(self._kept), True)
+        text = _lines(end if whole else self._start)
+        if whole:
+            text = text.rstrip("\n").encode("utf-8", "replace").decode().replace("\0", "\ufffd")
             if len(text) <= limit:
                 return text, None
-            self._to_file()
+            self._to_file(end)
         else:
-            text = _lines(self._start)
+            self._write(end)
         assert self._file is not None
         stored = self._file.stored(self._file.commit(), self._size, self._digest.hexdigest())
         return text[:limit].replace("\0", "\ufffd") if keep_start else None, stored
