@@ -168,12 +168,13 @@ VERBS = (
     ),
     Verb(
         "quarantine",
-        "list the mails that were rejected, or release some as the rules are now",
+        "list the mails that were rejected, release some as the rules are now, or dismiss what nobody wants",
         "airflow_pop3_gateway.verbs.quarantine:run",
         (
-            argument("action", choices=("list", "release")),
+            argument("action", choices=("list", "release", "dismiss")),
             _CONNECTION,
             argument("local_idents", nargs="*", metavar="LOCAL_IDENT", help="as the list gives them"),
+            argument("--reason", default="", help="why it is dismissed, for people"),
             *_ON_A_SITE,
             _json("mail"),
         ),

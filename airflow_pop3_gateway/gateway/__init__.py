@@ -6,7 +6,7 @@ from airflow_pop3_gateway.gateway.classify import classify
 from airflow_pop3_gateway.gateway.examine import examine
 from airflow_pop3_gateway.gateway.polling import hold, poll, resume, status, suspend
 from airflow_pop3_gateway.gateway.purge import purge
-from airflow_pop3_gateway.gateway.quarantine import quarantined, release, replay
+from airflow_pop3_gateway.gateway.quarantine import dismiss, quarantined, release, replay
 from airflow_pop3_gateway.gateway.retrieve import retrieve
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "acknowledge",
     "answer",
     "classify",
+    "dismiss",
     "examine",
     "hold",
     "poll",

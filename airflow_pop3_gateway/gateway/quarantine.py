@@ -3,10 +3,10 @@
 Strategy: everything needed lies in the spool and in ``transfers/``; nothing is downloaded. A replay understands stored
 mails with the rules of now and writes down where the answer would differ; it changes nothing. A release takes a mail
 that was rejected, with a record of its own beside the old one, and then a batch of its own in ``transfers/``, named
-after the record: whoever reads batches meets it there once.
+after the record: whoever reads batches meets it there once. A dismissal says that a mail needs nobody, and no more.
 
 Invariant: records are never rewritten; a mail is released once, however often and by however many it is asked for; it
-is in quarantine until the line of its release is there; a mail that would be rejected again stays where it is.
+is in quarantine until the line of its release is there, or it is dismissed; what would be rejected again stays there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from airflow_pop3_gateway.errors import ConfigurationError, StoreCorrupt
 from airflow_pop3_gateway.gateway.applications import Chooser, Octets, proposed_application
 from airflow_pop3_gateway.gateway.deposit import Deposit, released_key
 from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
-from airflow_pop3_gateway.records import ManifestEntry, Replayed, TransferRecord
-from airflow_pop3_gateway.store import Store, layout
+from airflow_pop3_gateway.records import DISMISSAL_SCHEMA, Dismissal, ManifestEntry, Replayed, TransferRecord
+from airflow_pop3_gateway.store import Store, dismissals, layout
 from airflow_pop3_gateway.store.batches import BatchReader
+from airflow_pop3_gateway.store.dismissals import Dismissed
 from airflow_pop3_gateway.store.spool import read_manifest
 from airflow_pop3_gateway.store.transfers import TransferLines, read_lines, read_record
 
@@ -32,7 +33,12 @@ COMPARED = ("type", "file_name", "application", "rule", "user_message")
 
 
 def quarantined(store: Store, site: RemoteSite) -> Iterator[dict[str, Any]]:
-    """The lines of every mail of a site that was rejected and not released since, oldest first."""
+    """The lines of every mail of a site that was rejected, and neither released nor dismissed since, oldest first."""
+    dismissed = Dismissed(store)
+    return (line for line in _not_released(store, site) if line["local_ident"] not in dismissed)
+
+
+def _not_released(store: Store, site: RemoteSite) -> Iterator[dict[str, Any]]:
     for batch in _batches(store, site.name):
         for line in read_lines(store, site.name, batch) or ():
             if line["rejected"] and not _is_released(store, site.name, line["key"]):
@@ -63,22 +69,17 @@ def release(
     applications: Mapping[str, Application] | None = None,
     now: Clock = utc_now,
 ) -> list[TransferRecord]:
-    """Take mails out of quarantine, with the site, rules and Applications of now.
+    """Take mails out of quarantine, with the site, rules and Applications of now; also those that were dismissed.
 
     :param local_idents: as ``quarantined`` gives them.
     :returns: the records that replace the rejected ones.
-    :raises ConfigurationError: when a local ident is not in quarantine.
+    :raises ConfigurationError: when a local ident is not in quarantine; nothing is released then.
     :raises MailRefused: when a mail would be rejected again; those before it are released.
     """
-    waiting = {line["local_ident"]: line for line in quarantined(store, site)}
     deposit = Deposit(site, store, choose, applications or {})
     released: list[TransferRecord] = []
-    for local_ident in local_idents:
-        if local_ident not in waiting:
-            raise ConfigurationError(
-                f"{local_ident} is not in quarantine at {site.name}; list what is.", field="local_ident"
-            )
-        before = read_record(store, waiting[local_ident]["key"])
+    for line in _wanted(store, site, local_idents):
+        before = read_record(store, line["key"])
         record = deposit.release(*_stored(store, before), before, layout.timestamp(now()))
         lines = TransferLines(store, site.name, _batch_of(record))
         try:
@@ -88,6 +89,35 @@ def release(
             lines.discard()
         released.append(record)
     return released
+
+
+def dismiss(
+    site: RemoteSite,
+    store: Store,
+    local_idents: Sequence[str],
+    *,
+    by: str,
+    reason: str = "",
+    now: Clock = utc_now,
+) -> None:
+    """Write down that mails in quarantine need nobody any more. They stay where they are, and can be released.
+
+    :param local_idents: as ``quarantined`` gives them; :param by: who says so; :param reason: why, for people.
+    :raises ConfigurationError: when a local ident is not in quarantine; nothing is dismissed then.
+    """
+    for line in _wanted(store, site, local_idents):
+        ident, key, at = line["local_ident"], line["key"], layout.timestamp(now())
+        dismissals.dismiss(store, Dismissal(DISMISSAL_SCHEMA, site.name, ident, key, at, by, reason))
+
+
+def _wanted(store: Store, site: RemoteSite, local_idents: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of these mails. :raises ConfigurationError: one of them is not in quarantine."""
+    waiting = {line["local_ident"]: line for line in _not_released(store, site)}
+    if unknown := [local_ident for local_ident in local_idents if local_ident not in waiting]:
+        raise ConfigurationError(
+            f"{', '.join(unknown)}: not in quarantine at {site.name}; list what is.", field="local_ident"
+        )
+    return [waiting[local_ident] for local_ident in local_idents]
 
 
 def _stored(store: Store, record: TransferRecord) -> tuple[ManifestEntry, Octets]:

@@ -10,9 +10,11 @@ whose name Python keeps for itself ends in an underscore here and not in JSON (`
 """
 
 from airflow_pop3_gateway.records.journal import (
+    DISMISSAL_SCHEMA,
     LEDGER_SCHEMA,
     MANIFEST_SCHEMA,
     SUSPENSION_SCHEMA,
+    Dismissal,
     LedgerEntry,
     LedgerState,
     ManifestEntry,
@@ -58,6 +60,7 @@ from airflow_pop3_gateway.records.transfer import (
 )
 
 __all__ = [
+    "DISMISSAL_SCHEMA",
     "LEDGER_SCHEMA",
     "MANIFEST_SCHEMA",
     "OUTBOX_SCHEMA",
@@ -68,6 +71,7 @@ __all__ = [
     "AcknowledgmentRequest",
     "Classified",
     "Defect",
+    "Dismissal",
     "HandedOn",
     "Jsonable",
     "Layer",

@@ -1,4 +1,4 @@
-"""The journal of a maildrop: a line of a manifest, an entry of a ledger, a suspension.
+"""The journal of a maildrop: a line of a manifest, an entry of a ledger, what a person decided.
 
 The first two are written and read by the ten thousand, so they are structs of msgspec: their JSON form is their
 fields, and the collector of garbage is not asked to look at them.
@@ -17,6 +17,7 @@ from airflow_pop3_gateway.records.transfer import Raw
 MANIFEST_SCHEMA = "airflow-pop3-gateway/manifest/1"
 LEDGER_SCHEMA = "airflow-pop3-gateway/ledger/1"
 SUSPENSION_SCHEMA = "airflow-pop3-gateway/suspension/1"
+DISMISSAL_SCHEMA = "airflow-pop3-gateway/dismissal/1"
 LedgerState = Literal["COMMITTED", "DELETE_PENDING", "DELETED", "KEPT"]
 
 
@@ -81,5 +82,17 @@ class Suspension(Jsonable, frozen=True):
     schema: str
     site: str
     since: str
+    by: str
+    reason: str = ""
+
+
+class Dismissal(Jsonable, frozen=True):
+    """A mail in quarantine that needs nobody any more: ``dismissed/<yyyy>/<mm>/<dd>/<local ident>.json``."""
+
+    schema: str
+    site: str
+    local_ident: str
+    record: str
+    at: str
     by: str
     reason: str = ""

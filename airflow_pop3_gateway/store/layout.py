@@ -95,6 +95,11 @@ def suspension(site: str) -> str:
     return f"suspended/{segment(site)}.json"
 
 
+def dismissal(local_ident: str) -> str:
+    """That it exists says that a mail in quarantine needs nobody any more."""
+    return f"dismissed/{batch_day(local_ident)}/{local_ident}.json"
+
+
 def record(key: str) -> str:
     """A transfer record; its exclusive creation is the duplicate check."""
     return f"records/{key[:2]}/{key}.json"
@@ -106,7 +111,7 @@ def transfers(site: str, batch: str) -> str:
 
 
 def transfers_of_day(day: datetime) -> str:
-    """The folder of what was classified of the sessions of a day (UTC)."""
+    """The folder of what was classified of the sessions of a day (timezone.utc)."""
     return f"transfers/{day.astimezone(timezone.utc):%Y/%m/%d}"
 
 
@@ -157,7 +162,7 @@ def answer(local_ident: str) -> str:
 
 
 def receipts_of_hour(site: str, hour: datetime | None = None, address: str = "", key: str = "") -> str:
-    """What went to an address within an hour (UTC), one name a receipt, or a folder above it."""
+    """What went to an address within an hour (timezone.utc), one name a receipt, or a folder above it."""
     parts = ["outbox/hours", segment(site)]
     if hour is not None:
         parts += [f"{hour.astimezone(timezone.utc):%Y%m%dT%H}"]

@@ -43,6 +43,7 @@ from airflow_pop3_gateway.gateway.track import tracked, waiting
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, forget_store, kept_store
 from airflow_pop3_gateway.store import Store, layout, sent
+from airflow_pop3_gateway.store.dismissals import Dismissed
 from airflow_pop3_gateway.store.transfers import latest_batches, read_record
 from airflow_pop3_gateway.uris import MAILBOX_ASSET
 
@@ -133,9 +134,14 @@ def transfers(
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> list[dict[str, Any]]:
-    """The last transfers of a site, newest first, as the lines of ``transfers/``."""
-    lines = chain.from_iterable(latest_batches(_store(), _days(), connection_id))
-    return _without_logins(list(islice(lines, limit)), user, session)
+    """The last transfers of a site, newest first, as the lines of ``transfers/``, and whether they were dismissed."""
+    store = _store()
+    lines, dismissed = chain.from_iterable(latest_batches(store, _days(), connection_id)), Dismissed(store)
+    shown = [
+        {**line, "dismissed": bool(line["rejected"]) and line["local_ident"] in dismissed}
+        for line in islice(lines, limit)
+    ]
+    return _without_logins(shown, user, session)
 
 
 def attention(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
@@ -147,11 +153,17 @@ def attention(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
     since, sessions, looked_at = layout.timestamp(utc_now()), 0, 0
     found: list[dict[str, Any]] = []
     released: set[str] = set()
-    for lines in islice(latest_batches(_store(), _days()), SESSIONS):
+    store = _store()
+    dismissed = Dismissed(store)
+    for lines in islice(latest_batches(store, _days()), SESSIONS):
         sessions, looked_at = sessions + 1, looked_at + len(lines)
         since = min([since, *(line["created_at"] for line in lines)])
         released |= {line["replaces"] for line in lines}
-        found += [line for line in lines if line["key"] not in released and _needs_a_person(line)]
+        found += [
+            line
+            for line in lines
+            if line["key"] not in released and _needs_a_person(line) and line["local_ident"] not in dismissed
+        ]
         if looked_at >= LINES:
             break
     mails = _without_logins(found[:SHOWN], user, session)

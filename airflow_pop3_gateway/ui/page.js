@@ -191,7 +191,8 @@ function ofMail(line) {
     const what = together("In quarantine: ", toRecord(line), " from ", foreign(line.from));
     const [first, ...options] = TAKEN[code] ?? ["Once the connection or the rules take it: "];
     return wanted(line.created_at, site, what, foreign(detail ? `${code}: ${detail}` : code),
-      together(first, command("quarantine release", line.originator, line.local_ident, ...options)));
+      together(first, command("quarantine release", line.originator, line.local_ident, ...options),
+        " If nobody wants it: ", command("quarantine dismiss", line.originator, line.local_ident)));
   }
   const { kind, disposition, recipients } = line.report;
   const said = recipients.map((one) => `${one.final_recipient} ${one.diagnostic_code || one.status || one.action}`);
@@ -319,8 +320,8 @@ let opened = "";
 function outcome(line, released) {
   if (line.rejected) {
     const { code } = line.rejected.reason;
-    const words = released ? `${code}, released since` : `in quarantine: ${code}`;
-    return element("td", words, released ? "quiet" : "bad");
+    const since = (released && "released") || (line.dismissed && "dismissed");
+    return element("td", since ? `${code}, ${since} since` : `in quarantine: ${code}`, since ? "quiet" : "bad");
   }
   const receipt = line.acknowledgment ? `, receipt: ${line.acknowledgment.decision}` : "";
   const report = line.report ? `, ${line.report.kind.toUpperCase()} ${line.report.verdict}` : "";
@@ -339,7 +340,7 @@ async function showTransfers(site, limit = FEW) {
       foreign(line.files.map((file) => `${file.name} (${file.size.toLocaleString("en")})`).join(", ")),
       outcome(line, released.has(line.key)),
     );
-    made.dataset.taken = !line.rejected || released.has(line.key);
+    made.dataset.taken = !line.rejected || line.dismissed || released.has(line.key);
     return made;
   }));
   byId("more").hidden = lines.length < limit || limit === MANY;

@@ -1,4 +1,5 @@
-"""``quarantine list`` and ``quarantine release``, ``replay``: look at what was rejected, take it after all, ask again.
+"""``quarantine list``, ``release`` and ``dismiss``, ``replay``: look at what was rejected, take it after all or leave
+it at that, ask again.
 
 Invariant: a list and a replay change nothing; an error is one sentence.
 """
@@ -11,15 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_pop3_gateway import gateway
-from airflow_pop3_gateway.verbs.site import place, refuse_idents_unless, told
+from airflow_pop3_gateway.verbs.site import person, place, refuse_idents_unless, told
 from airflow_pop3_gateway.verbs.terminal import show
 
 
 @told
 def run(arguments: argparse.Namespace) -> None:
-    """List or release."""
-    refuse_idents_unless("release", arguments)
-    (_list if arguments.action == "list" else _release)(arguments)
+    """List, release or dismiss."""
+    refuse_idents_unless(arguments, "release", "dismiss")
+    {"list": _list, "release": _release, "dismiss": _dismiss}[arguments.action](arguments)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -43,6 +44,11 @@ def _release(arguments: argparse.Namespace) -> None:
     ):
         files = ", ".join(file.path for file in record.files) or "no file"
         show(arguments, record.summary(), f"{record.local_ident}: {record.type} {record.file_name}, {files}")
+
+
+def _dismiss(arguments: argparse.Namespace) -> None:
+    site, store, *_ = place(arguments)
+    gateway.dismiss(site, store, arguments.local_idents, by=person(), reason=arguments.reason)
 
 
 @told

@@ -23,7 +23,7 @@ from airflow_pop3_gateway.verbs.terminal import show
 @told
 def run(arguments: argparse.Namespace) -> None:
     """List, answer, or show the outbox."""
-    refuse_idents_unless("answer", arguments)
+    refuse_idents_unless(arguments, "answer")
     {"list": _list, "answer": _answer, "outbox": _outbox}[arguments.action](arguments)
 
 

@@ -60,16 +60,17 @@ def site_of(connection: str) -> RemoteSite:
     return Pop3Hook(connection).site
 
 
-def refuse_idents_unless(action: str, arguments: argparse.Namespace) -> None:
-    """Local idents belong to this action of the verb, and it does nothing without.
+def refuse_idents_unless(arguments: argparse.Namespace, *actions: str) -> None:
+    """Local idents belong to these actions of the verb, and they do nothing without.
 
     :raises ConfigurationError: where they are missing, or another action got some.
     """
-    if arguments.action == action and not arguments.local_idents:
+    action = arguments.action
+    if action in actions and not arguments.local_idents:
         raise ConfigurationError(f"{action} needs local idents, as list gives them.", field="local_idents")
-    if arguments.action != action and arguments.local_idents:
+    if action not in actions and arguments.local_idents:
         raise ConfigurationError(
-            f"{arguments.action} takes no local ident; {action} does.", field="local_idents"
+            f"{action} takes no local ident: say {' or '.join(actions)}.", field="local_idents"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import zipfile
@@ -16,7 +17,7 @@ from support.maildrop import ASKS_FOR_A_RECEIPT, Maildrop, attachment, letter, m
 
 from airflow_pop3_gateway.config import Application
 from airflow_pop3_gateway.errors import ConfigurationError, MailRefused
-from airflow_pop3_gateway.gateway import classify, purge, quarantine, quarantined, release, replay
+from airflow_pop3_gateway.gateway import classify, dismiss, purge, quarantine, quarantined, release, replay
 from airflow_pop3_gateway.gateway.applications import Rules
 from airflow_pop3_gateway.gateway.deposit import released_key
 from airflow_pop3_gateway.gateway.handover import hand_on, processing
@@ -107,7 +108,7 @@ def test_of_two_who_release_a_mail_at_once_one_line_stays(
 ) -> None:
     drop = received(maildrop(TWO_FILES))
     (line,) = quarantined(drop.store, drop.site)
-    monkeypatch.setattr(quarantine, "quarantined", lambda store, site: iter([line]))  # both looked before
+    monkeypatch.setattr(quarantine, "_wanted", lambda store, site, idents: [line])  # both looked before
     records = []
     for _ in range(2):
         drop.now.time += timedelta(minutes=1)
@@ -145,6 +146,44 @@ def test_a_duplicate_that_is_none_can_be_released(maildrop: Open) -> None:
     assert (record.type, (record.user_message or "").strip()) == ("MSG", "another order")
 
 
+def stored(drop: Maildrop) -> dict[str, bytes]:
+    """What lies there of mails."""
+    folders = ("files", "ledger", "records", "spool", "transfers")
+    return {key: drop.store.read(key) for folder in folders for key in drop.store.walk(folder)}
+
+
+def test_what_is_dismissed_is_no_longer_in_quarantine_and_everything_stays(maildrop: Open) -> None:
+    drop = received(maildrop(letter(7), TWO_FILES, letter(7)))
+    two_files, duplicate = quarantined(drop.store, drop.site)
+    before = stored(drop)
+    for by in ("the first", "the second"):
+        dismiss(drop.site, drop.store, [two_files["local_ident"]], by=by, reason="spam", now=drop.now)
+    assert list(quarantined(drop.store, drop.site)) == [duplicate]
+    (written,) = drop.store.walk("dismissed")
+    assert stored(drop) == before
+    found = json.loads(drop.store.read(written))
+    assert (found["record"], found["by"], found["reason"]) == (two_files["key"], "the first", "spam")
+
+
+def test_what_was_dismissed_can_be_released_all_the_same(maildrop: Open) -> None:
+    drop = received(maildrop(TWO_FILES))
+    (line,) = quarantined(drop.store, drop.site)
+    dismiss(drop.site, drop.store, [line["local_ident"]], by="ops", now=drop.now)
+    (record,) = release(drop.site, drop.store, [line["local_ident"]], applications=SEVERAL, now=drop.now)
+    assert record.replaces == line["key"]
+
+
+@pytest.mark.parametrize("decide", [functools.partial(dismiss, by="ops"), release])
+def test_one_mail_that_is_not_in_quarantine_and_nothing_is_done(
+    maildrop: Open, decide: Callable[..., object]
+) -> None:
+    drop = received(maildrop(letter(1), letter(1, b"another order\r\n")))
+    (line,) = quarantined(drop.store, drop.site)
+    with pytest.raises(ConfigurationError, match=r"^nowhere: not in quarantine at edi; list what is\.$"):
+        decide(drop.site, drop.store, [line["local_ident"], "nowhere"])
+    assert list(quarantined(drop.store, drop.site)) == [line]
+
+
 def test_a_mail_that_would_be_rejected_again_stays(maildrop: Open) -> None:
     drop = received(maildrop(TWO_FILES))
     files = list(drop.store.walk("files"))
@@ -153,12 +192,6 @@ def test_a_mail_that_would_be_rejected_again_stays(maildrop: Open) -> None:
         release(drop.site, drop.store, [line["local_ident"]], now=drop.now)
     assert len(list(quarantined(drop.store, drop.site))) == 1
     assert list(drop.store.walk("files")) == files
-
-
-def test_what_is_not_in_quarantine_is_named(maildrop: Open) -> None:
-    drop = received(maildrop(letter(1)))
-    with pytest.raises(ConfigurationError, match="is not in quarantine at edi"):
-        release(drop.site, drop.store, ["nothing"], now=drop.now)
 
 
 def test_a_release_after_the_spool_was_purged_uses_the_copy_that_recover_kept(maildrop: Open) -> None:

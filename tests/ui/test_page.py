@@ -13,7 +13,7 @@ from support.maildrop import Maildrop, attachment, letter, multipart
 from support.transfers import send
 
 from airflow_pop3_gateway.config import Application
-from airflow_pop3_gateway.gateway import quarantined, release, suspend
+from airflow_pop3_gateway.gateway import dismiss, quarantined, release, suspend
 from airflow_pop3_gateway.store import Store, sent, suspensions
 from airflow_pop3_gateway.testing import letters
 
@@ -101,7 +101,8 @@ def test_what_needs_a_person_says_why_and_what_to_do(
     assert re.search(
         r"orders In quarantine: Orders from p@partner.example multiple-attachments: .* "
         rf"To take each file: airflow pop3-gateway quarantine release orders {orders['local_ident']} "
-        r"--multiple-attachments extract$",
+        r"--multiple-attachments extract "
+        rf"If nobody wants it: airflow pop3-gateway quarantine dismiss orders {orders['local_ident']}$",
         row(page, "attention", "In quarantine"),
     )
 
@@ -115,6 +116,16 @@ def test_what_was_released_needs_nobody(look: Open, store: Store, received: Rece
     assert rows(page, "attention") == []
     assert [one.rpartition(" ")[2] for one in rows(page, "transfers")] == ["ended", "since"]
     assert "multiple-attachments, released since" in rows(page, "transfers")[1]
+
+
+def test_what_was_dismissed_needs_nobody(look: Open, store: Store, received: Receive) -> None:
+    drop = received("orders", letter(1), TWO_FILES)
+    (line,) = quarantined(store, drop.site)
+    dismiss(drop.site, store, [line["local_ident"]], by="ops")
+    page = look(hash="#orders")
+    page.until(shown("#transfers"))
+    assert rows(page, "attention") == []
+    assert row(page, "transfers", "Orders").endswith("multiple-attachments, dismissed since")
 
 
 def test_a_task_that_failed_is_there_and_its_log_says_why(
@@ -189,7 +200,7 @@ def test_what_partners_write_is_text_and_nothing_of_it_runs(
     page.until(shown("#transfers"))
     assert HOSTILE in row(page, "transfers", '</td><script>ran = 1</script><img src=x onerror="')
     assert f"by {HOSTILE}: {HOSTILE}"[:100] in row(page, "sites", "suspended")
-    assert len(row(page, "attention", "so long")) < 500
+    assert len(row(page, "attention", "so long")) < 600
     assert page.run(
         f"[...document.querySelectorAll('[title]')].some((one) => one.title === '{long.strip()}')"
     )

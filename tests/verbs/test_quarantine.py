@@ -49,6 +49,20 @@ def test_release_takes_the_mail_as_the_options_say(base: str, capsys: pytest.Cap
     assert capsys.readouterr().out == ""
 
 
+def test_dismiss_takes_the_mail_off_the_list_and_says_who_and_why(
+    base: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ops")
+    main(["quarantine", "list", "edi", "--base-path", base, "--json"])
+    ident = json.loads(capsys.readouterr().out)["local_ident"]
+    assert main(["quarantine", "dismiss", "edi", ident, "--reason", "spam", "--base-path", base]) == 0
+    main(["quarantine", "list", "edi", "--base-path", base])
+    assert capsys.readouterr().out == ""
+    (written,) = (tmp_path / "dismissed").rglob("*.json")
+    found = json.loads(written.read_bytes())
+    assert (found["local_ident"], found["by"], found["reason"]) == (ident, "ops", "spam")
+
+
 def test_replay_shows_each_difference_and_where_the_report_lies(
     base: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -80,8 +94,10 @@ def test_applications_with_options_of_their_own_count_as_in_the_dag(
     [
         (["quarantine", "list", "nobody"], "no connection 'nobody'"),
         (["quarantine", "release", "edi"], "release needs local idents, as list gives them.\n"),
-        (["quarantine", "list", "edi", "x"], "list takes no local ident; release does.\n"),
-        (["quarantine", "release", "edi", "x"], "x is not in quarantine at edi"),
+        (["quarantine", "list", "edi", "x"], "list takes no local ident: say release or dismiss.\n"),
+        (["quarantine", "release", "edi", "x"], "x: not in quarantine at edi"),
+        (["quarantine", "dismiss", "edi"], "dismiss needs local idents, as list gives them.\n"),
+        (["quarantine", "dismiss", "edi", "x", "y"], "x, y: not in quarantine at edi"),
         (["replay", "edi", "--rules", "/nowhere.json"], "/nowhere.json"),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_mail_that_does_not_wait_is_one_sentence(
     assert call("answer", "edi") == 1
     assert capsys.readouterr().err == "answer needs local idents, as list gives them.\n"
     assert call("outbox", "edi", "x") == 1
-    assert capsys.readouterr().err == "outbox takes no local ident; answer does.\n"
+    assert capsys.readouterr().err == "outbox takes no local ident: say answer.\n"
 
 
 def test_the_outbox_shows_what_did_not_go_out_and_why(
