@@ -26,7 +26,7 @@ import msgspec
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import GatewayError, RelayRefused, RelayUnavailable
 from airflow_pop3_gateway.gateway.answers import finish
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.records import Acknowledged, Receipt
 from airflow_pop3_gateway.store import Store, layout, outbox
 

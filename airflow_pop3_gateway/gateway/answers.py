@@ -19,8 +19,8 @@ from typing import get_args
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.gateway.receipts import head_of, own_address, receipts_of_answer
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import Outcome
 from airflow_pop3_gateway.records.asked import (
     AFTER_PROCESSING,

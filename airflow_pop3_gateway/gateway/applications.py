@@ -129,7 +129,8 @@ class ApplicationRule:
 
     :ivar application: the Application's name; :ivar reject: refuse the mail instead (*error_mail_disposal* applies);
         :ivar min_size: octets of the whole mail, as :ivar max_size:. Every other field is a pattern for the field of
-        :class:`Choice` of that name; ``to`` and ``content_type`` fit when one of several values fits.
+        :class:`Choice` of that name (as JSON, ``from`` without the underscore); ``to`` and ``content_type`` fit when
+        one of several values fits.
     """
 
     application: str = ""
@@ -148,21 +149,13 @@ class ApplicationRule:
     def __post_init__(self) -> None:
         for name in _PATTERNS:
             if not isinstance(getattr(self, name), str):
-                raise ConfigurationError(f"rule: {name} must be a pattern as text.", field=name.rstrip("_"))
+                raise ConfigurationError(f"{name} must be a pattern as text.", field=name.rstrip("_"))
         if not self.reject:
             Application(self.application)
         elif self.application:
-            raise ConfigurationError("rule: give an application or reject, not both.", field="reject")
+            raise ConfigurationError("give an application or reject, not both.", field="reject")
         at_least("min_size", self.min_size, 0)
         at_least("max_size", self.max_size, self.min_size)
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> ApplicationRule:
-        """Read a row as people write it (``from`` without the underscore).
-
-        :raises ConfigurationError: naming a field that does not exist, or a value that makes no sense.
-        """
-        return _read(cls, "rule", row)
 
     def fits(self, choice: Choice) -> bool:
         """Whether every pattern fits."""
@@ -179,13 +172,13 @@ class ApplicationRule:
 T = TypeVar("T", ApplicationRule, Application)
 
 
-def _read(kind: type[T], what: str, row: Mapping[str, Any]) -> T:
+def _read(kind: type[T], row: Mapping[str, Any]) -> T:
     names = {item.name.rstrip("_"): item.name for item in dataclasses.fields(kind)}
     for name in row:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"fields are {', '.join(names)}."
-            raise ConfigurationError(f"{what}: there is no field {name!r}; {advice}", field=str(name))
+            raise ConfigurationError(f"there is no field {name!r}; {advice}", field=str(name))
     return kind(**{names[name]: value for name, value in row.items()})
 
 
@@ -194,7 +187,7 @@ def _read_all(kind: type[T], what: str, rows: Sequence[T | Mapping[str, Any]]) -
         if not isinstance(row, kind | Mapping):
             raise ConfigurationError(f"{what} {number} is not an object with fields.", field=f"{what}s")
         try:
-            yield _read(kind, what, row) if isinstance(row, Mapping) else row
+            yield _read(kind, row) if isinstance(row, Mapping) else row
         except ConfigurationError as error:
             raise ConfigurationError(f"{what} {number}: {error}", field=f"{what}s") from None
 

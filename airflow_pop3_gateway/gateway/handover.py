@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_pop3_gateway.config import Application, at_least
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.records import HandedOn, TransferRecord
 from airflow_pop3_gateway.store import Store, handover, layout
 from airflow_pop3_gateway.store.transfers import lines_since, read_record

@@ -27,9 +27,9 @@ from typing import Any
 
 from airflow_pop3_gateway.config import RemoteSite, at_least, wildcards
 from airflow_pop3_gateway.errors import CommandRefused, ConfigurationError, LimitExceeded
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.gateway.listing import HeadDigests, Listing, named, nameless
 from airflow_pop3_gateway.gateway.polling import hold
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.pop3 import Pop3Client, dialogues
 from airflow_pop3_gateway.pop3.dialogues import Dialogue, Session

@@ -13,7 +13,8 @@ from collections import Counter
 from datetime import datetime
 
 from airflow_pop3_gateway.config import RemoteSite
-from airflow_pop3_gateway.gateway.retrieve import Clock, Connect, Progress, no_progress, retrieve, utc_now
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
+from airflow_pop3_gateway.gateway.retrieve import Connect, Progress, no_progress, retrieve
 from airflow_pop3_gateway.records import SUSPENSION_SCHEMA, Retrieved, SiteStatus, Suspension
 from airflow_pop3_gateway.store import Store, answers, layout, outbox, suspensions
 from airflow_pop3_gateway.store.ledger import Ledger, waiting_batches

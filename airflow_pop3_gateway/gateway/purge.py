@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow_pop3_gateway.config import RemoteSite, at_least
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.records import Purged
 from airflow_pop3_gateway.store import Store, answers, layout, outbox
 from airflow_pop3_gateway.store.ledger import Ledger

@@ -19,8 +19,8 @@ from typing import Any
 from airflow_pop3_gateway.config import Application, RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError, StoreCorrupt
 from airflow_pop3_gateway.gateway.applications import Chooser, Octets, proposed_application
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.gateway.deposit import Deposit, released_key
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.records import DISMISSAL_SCHEMA, Dismissal, ManifestEntry, Replayed, TransferRecord
 from airflow_pop3_gateway.store import Store, dismissals, layout
 from airflow_pop3_gateway.store.batches import BatchReader

@@ -24,13 +24,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Protocol
 
 import msgspec
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import Pop3Error
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.gateway.listing import Listing, MailClient, take_listing
 from airflow_pop3_gateway.gateway.reconcile import Retention, reconcile
 from airflow_pop3_gateway.records import LedgerState, Retrieved
@@ -40,7 +40,6 @@ from airflow_pop3_gateway.store.spool import SpoolWriter
 
 log = logging.getLogger(__name__)
 
-Clock = Callable[[], datetime]
 Progress = Callable[[int, int, int], None]
 
 
@@ -48,11 +47,6 @@ class Connect(Protocol):
     """Opens a logged-in client as a context manager (``Pop3Client.connect``)."""
 
     def __call__(self, site: RemoteSite, *, listings: bool) -> AbstractContextManager[MailClient]: ...
-
-
-def utc_now() -> datetime:
-    """The time in UTC."""
-    return datetime.now(timezone.utc)
 
 
 def no_progress(messages: int, octets: int, total: int) -> None:

@@ -22,8 +22,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, RelayRefused, RelayUnavailable
+from airflow_pop3_gateway.gateway.clock import Clock, utc_now
 from airflow_pop3_gateway.gateway.outgoing import Outgoing, SendRequest, prepare
-from airflow_pop3_gateway.gateway.retrieve import Clock, utc_now
 from airflow_pop3_gateway.mail.compose import Chunks
 from airflow_pop3_gateway.records.sent import (
     EVENT_SCHEMA,

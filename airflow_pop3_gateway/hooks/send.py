@@ -22,9 +22,9 @@ from airflow.sdk import ObjectStoragePath, get_current_context
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.errors import ConfigurationError
 from airflow_pop3_gateway.gateway import outgoing
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.outgoing import SendOption, SendRequest, Source
 from airflow_pop3_gateway.gateway.protecting import protection_for
-from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.send import send
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, tracked, waiting
 from airflow_pop3_gateway.hooks.outcome import told_to_airflow
 from airflow_pop3_gateway.hooks.store import base_path_in_force, open_store

@@ -14,7 +14,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_pop3_gateway.errors import StoreUnavailable
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, closed, tracked
 from airflow_pop3_gateway.hooks.arguments import A_BASE_PATH, refuse_unless
 from airflow_pop3_gateway.hooks.links import COLOUR, TransfersLink

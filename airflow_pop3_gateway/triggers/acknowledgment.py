@@ -21,7 +21,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_pop3_gateway.errors import GatewayError
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, tracked
 from airflow_pop3_gateway.hooks.store import forget_store, kept_store
 from airflow_pop3_gateway.store import layout

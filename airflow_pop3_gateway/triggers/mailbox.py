@@ -20,8 +20,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.peek import Awaited, Sight
-from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.records import digest_key
 from airflow_pop3_gateway.store import layout
 from airflow_pop3_gateway.triggers.watch import Trouble, Watch, watch

@@ -38,7 +38,7 @@ from sqlalchemy.orm import Session
 
 from airflow_pop3_gateway.errors import ConfigurationError, GatewayError, StoreCorrupt
 from airflow_pop3_gateway.gateway import resume, status, suspend
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import tracked, waiting
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.store import base_path_in_force, forget_store, kept_store

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_pop3_gateway import gateway
 from airflow_pop3_gateway.errors import RelayUnavailable
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.pop3 import Pop3Client

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from airflow_pop3_gateway.acks.status import SentStatus
 from airflow_pop3_gateway.errors import ConfigurationError
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import Tracked, dismiss, tracked, waiting
 from airflow_pop3_gateway.hooks.store import open_store
 from airflow_pop3_gateway.records.sent import SentEvent

@@ -105,7 +105,7 @@ def test_a_mail_without_a_file_has_no_file_name() -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([{"application": "A", "form": "x"}], "rule 1: rule: there is no field 'form'; did you mean 'from'"),
+        ([{"application": "A", "form": "x"}], "rule 1: there is no field 'form'; did you mean 'from'"),
         ([{"application": "A"}, {}], "rule 2: application name"),
         ([{"application": "A", "reject": True}], "not both"),
         ([{"application": "A", "from": 1}], "must be a pattern"),

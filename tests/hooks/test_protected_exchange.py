@@ -15,7 +15,7 @@ from support.identities import Identity, identity
 
 from airflow_pop3_gateway.config import RemoteSite
 from airflow_pop3_gateway.gateway import acknowledge, classify, retrieve
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.track import tracked
 from airflow_pop3_gateway.hooks.pop3 import Pop3Hook
 from airflow_pop3_gateway.hooks.send import send_transfer

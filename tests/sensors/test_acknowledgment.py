@@ -21,7 +21,7 @@ from airflow_pop3_gateway.errors import (
     StoreUnavailable,
 )
 from airflow_pop3_gateway.gateway import track
-from airflow_pop3_gateway.gateway.retrieve import utc_now
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.hooks.track import overdue_transfers, track_transfer
 from airflow_pop3_gateway.operators import OverdueOperator
 from airflow_pop3_gateway.records.sent import EVENT_SCHEMA, EventRow, SentEvent

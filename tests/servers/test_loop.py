@@ -16,8 +16,8 @@ from support.served import Served, new_name
 
 from airflow_pop3_gateway.config import LocalSite, RemoteSite
 from airflow_pop3_gateway.gateway import acknowledge, classify, retrieve
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.outgoing import SendRequest, local_ident
-from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.gateway.send import send
 from airflow_pop3_gateway.gateway.track import Tracked, tracked, waiting
 from airflow_pop3_gateway.hooks.smtp import GatewaySmtpHook

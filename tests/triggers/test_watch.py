@@ -24,8 +24,8 @@ from airflow_pop3_gateway.errors import (
     TimedOut,
 )
 from airflow_pop3_gateway.gateway import peek, suspend
+from airflow_pop3_gateway.gateway.clock import utc_now
 from airflow_pop3_gateway.gateway.peek import Awaited, Sight
-from airflow_pop3_gateway.gateway.retrieve import utc_now
 from airflow_pop3_gateway.store import Store
 from airflow_pop3_gateway.testing.faulty_pop3_server import FaultyPop3Server
 from airflow_pop3_gateway.testing.pop3_server import Pop3Server
