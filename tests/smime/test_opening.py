@@ -216,9 +216,12 @@ def test_every_damage_of_an_encrypted_mail_has_the_same_words(send: Any) -> None
         if part == "key":
             recipient.chosen["encrypted_key"] = bytes(256)
         else:
-            octets = encrypted["encrypted_content"].native
-            octets = octets[:-16] + bytes(16) if part == "content" else octets[:-1]
-            encrypted["encrypted_content"] = octets
+            octets = bytearray(encrypted["encrypted_content"].native)
+            if part == "content":
+                octets[-17] ^= 0x80  # and the last octet says that there is more padding than a block has
+            else:
+                del octets[-1]
+            encrypted["encrypted_content"] = bytes(octets)
         with pytest.raises(MailRefused) as caught:
             open_mail(head + b"\r\n\r\n" + base64.encodebytes(info.dump(force=True)), RING, Limits(), NOW)
         told.add((caught.value.code, str(caught.value)))
