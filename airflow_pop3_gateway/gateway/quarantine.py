@@ -24,7 +24,6 @@ from airflow_pop3_gateway.gateway.deposit import Deposit, released_key
 from airflow_pop3_gateway.records import DISMISSAL_SCHEMA, Dismissal, ManifestEntry, Replayed, TransferRecord
 from airflow_pop3_gateway.store import Store, dismissals, layout
 from airflow_pop3_gateway.store.batches import BatchReader
-from airflow_pop3_gateway.store.dismissals import Dismissed
 from airflow_pop3_gateway.store.spool import read_manifest
 from airflow_pop3_gateway.store.transfers import TransferLines, read_lines, read_record
 
@@ -34,7 +33,7 @@ COMPARED = ("type", "file_name", "application", "rule", "user_message")
 
 def quarantined(store: Store, site: RemoteSite) -> Iterator[dict[str, Any]]:
     """The lines of every mail of a site that was rejected, and neither released nor dismissed since, oldest first."""
-    dismissed = Dismissed(store)
+    dismissed = dismissals.Dismissed(store)
     return (line for line in _not_released(store, site) if line["local_ident"] not in dismissed)
 
 

@@ -125,15 +125,14 @@ class MessageText:
 
         :param keep_start: with a file, the record gets the first ``limit`` characters instead of nothing.
         """
-        whole = self._file is None
         end = self._decode(b"".join(self._kept), True)
-        text = _lines(end if whole else self._start)
-        if whole:
-            text = text.rstrip("\n").encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        if self._file is None:
+            text = _lines(end).rstrip("\n").encode("utf-8", "replace").decode().replace("\0", "\ufffd")
             if len(text) <= limit:
                 return text, None
             self._to_file(end)
         else:
+            text = _lines(self._start)
             self._write(end)
         assert self._file is not None
         stored = self._file.stored(self._file.commit(), self._size, self._digest.hexdigest())
