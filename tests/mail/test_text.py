@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_pop3_gateway.mail import text
 from airflow_pop3_gateway.mail.files import Files
 from airflow_pop3_gateway.mail.headers import Head
 from airflow_pop3_gateway.mail.parts import Part
@@ -28,12 +29,33 @@ TRAPS = [
 ]
 
 
-def text_of(codec: str, pieces: list[bytes]) -> str | None:
+class Sink:
+    """A file in memory."""
+
+    def __init__(self) -> None:
+        self.octets = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.octets += data
+
+    def commit(self) -> str:
+        return ""
+
+    def discard(self) -> None:
+        pass
+
+
+def filed(codec: str, pieces: list[bytes], memory: int) -> bytes:
+    """The file of a text of which so many octets are kept in memory."""
+    sink = Sink()
     head = Head.from_bytes(f"Content-Type: text/plain; charset={codec}".encode())
-    text = MessageText(Part(head, None), "MAIL", Files(pytest.fail, 255))  # type: ignore[arg-type]
-    for piece in pieces:
-        text.write(piece)
-    return text.finish(1 << 20, keep_start=False)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "MESSAGE_MEMORY", memory)
+        message = MessageText(Part(head, None), "MAIL", Files(lambda name, content_type: sink, 255))
+        for piece in pieces:
+            message.write(piece)
+        message.finish(-1, keep_start=False)
+    return bytes(sink.octets)
 
 
 @given(
@@ -45,30 +67,14 @@ def test_any_octets_in_any_charset_are_the_same_text_however_they_are_cut(
     codec: str, octets: bytes, cuts: list[int]
 ) -> None:
     pieces = [octets[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
-    assert text_of(codec, pieces) == text_of(codec, [octets])
-
-
-class Sink:
-    """A file that nobody keeps."""
-
-    def __init__(self) -> None:
-        self.octets = 0
-
-    def write(self, data: bytes) -> None:
-        self.octets += len(data)
-
-    def commit(self) -> str:
-        return ""
-
-    def discard(self) -> None:
-        pass
+    assert filed(codec, pieces, memory=0) == filed(codec, [octets], memory=len(octets))
 
 
 def test_utf_7_that_never_shifts_back_is_not_held_until_the_end() -> None:
     """The codec would keep all of it, and read it again with every piece."""
     sink = Sink()
     head = Head.from_bytes(b"Content-Type: text/plain; charset=utf-7")
-    text = MessageText(Part(head, None), "MAIL", Files(lambda name, content_type: sink, 255))
+    message = MessageText(Part(head, None), "MAIL", Files(lambda name, content_type: sink, 255))
     for piece in [b"+", *[b"AGEA" * 100_000] * 5]:
-        text.write(piece)
-    assert sink.octets > 1_000_000
+        message.write(piece)
+    assert len(sink.octets) > 1_000_000

@@ -126,6 +126,8 @@ def test_what_was_dismissed_needs_nobody(look: Open, store: Store, received: Rec
     page.until(shown("#transfers"))
     assert rows(page, "attention") == []
     assert row(page, "transfers", "Orders").endswith("multiple-attachments, dismissed since")
+    page.run("only.click()")
+    assert page.text("#shown") == "0 of the last 2 mails"
 
 
 def test_a_task_that_failed_is_there_and_its_log_says_why(
