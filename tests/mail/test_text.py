@@ -5,7 +5,7 @@ from __future__ import annotations
 import encodings.aliases
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_pop3_gateway.mail import text
@@ -63,6 +63,7 @@ def filed(codec: str, pieces: list[bytes], memory: int) -> bytes:
     st.lists(st.one_of(st.sampled_from(TRAPS), st.binary(max_size=20)), max_size=6).map(b"".join),
     st.lists(st.integers(0, 120), max_size=4).map(sorted),
 )
+@example("iso2022_jp_2", b"\x1b$B4A\x1b(B", [7])
 def test_any_octets_in_any_charset_are_the_same_text_however_they_are_cut(
     codec: str, octets: bytes, cuts: list[int]
 ) -> None:
